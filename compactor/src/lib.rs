@@ -1,0 +1,1 @@
+//! The compact role: sync, plan, run, sleep.

@@ -1,0 +1,1 @@
+//! A ULID directory: meta.json, marks, chunk segments, tombstones, writer.

@@ -1,0 +1,1 @@
+//! Object storage: configuration -> ObjectStore, and its coats.

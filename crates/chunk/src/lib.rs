@@ -1,0 +1,1 @@
+//! Samples <-> chunk bytes: XOR, histogram, float histogram.

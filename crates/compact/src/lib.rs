@@ -1,0 +1,1 @@
+//! Which blocks become which: group, plan, merge, clean.

@@ -1,0 +1,1 @@
+//! Replicas -> one series: pure functions over columns.

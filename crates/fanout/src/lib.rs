@@ -1,0 +1,1 @@
+//! Many Queryables as one: choose, ask, merge.

@@ -1,0 +1,1 @@
+//! Which blocks exist in the bucket: listing and filters.

@@ -1,0 +1,1 @@
+//! The newest samples: in memory, durable, readable at once.

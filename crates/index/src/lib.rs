@@ -1,0 +1,1 @@
+//! Labels -> postings -> chunk refs: the Prometheus index file and the index-header.

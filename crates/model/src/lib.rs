@@ -1,0 +1,1 @@
+//! The words: labels, matchers, samples, histograms, time ranges, columns.

@@ -1,0 +1,1 @@
+//! PromQL plan -> step batches, operator by operator.

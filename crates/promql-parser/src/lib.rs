@@ -1,0 +1,1 @@
+//! PromQL text -> tree -> text.

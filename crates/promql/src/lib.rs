@@ -1,0 +1,1 @@
+//! The PromQL engine: text in, value out.

@@ -1,0 +1,1 @@
+//! Runner of Prometheus' PromQL test scripts.

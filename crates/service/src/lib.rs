@@ -1,0 +1,1 @@
+//! Listeners, probes, shutdown, logs, metrics: what every role shares.

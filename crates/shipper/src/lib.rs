@@ -1,0 +1,1 @@
+//! Finished blocks -> bucket, meta.json last.

@@ -1,0 +1,1 @@
+//! Traits only: Appender, Queryable, Select, Frame.

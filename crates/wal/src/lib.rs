@@ -1,0 +1,1 @@
+//! Prometheus' write-ahead log: records, segments, checkpoint, replay.

@@ -1,0 +1,1 @@
+//! The gateway role: serves the blocks of a bucket.

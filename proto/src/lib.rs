@@ -1,0 +1,1 @@
+//! Protobuf messages of Prometheus remote write, as plain prost types.

@@ -1,0 +1,1 @@
+//! The receive role: takes remote write, keeps the head, ships blocks.

@@ -1,0 +1,2 @@
+//! The binary: parses flags, assembles a role, runs it.
+fn main() {}

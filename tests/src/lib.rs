@@ -1,0 +1,1 @@
+//! Real binaries, real Prometheus, real Ceph: starters, scenarios, proofs.
