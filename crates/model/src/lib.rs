@@ -1,1 +1,30 @@
-//! The words: labels, matchers, samples, histograms, time ranges, columns.
+//! The words: what a series, a sample, a histogram and a time range are.
+//!
+//! Everything here is plain data. No I/O, no clock, no async.
+
+mod time;
+pub use time::{TimeRange, Timestamp};
+
+mod error;
+pub use error::{Context, Error, Kind, Result};
+
+mod labels;
+pub use labels::{LabelBlock, LabelBlockBuilder, Labels, LabelsBuilder, LabelsRef, METRIC_NAME};
+
+mod matcher;
+pub use matcher::{MatchOp, Matcher};
+
+mod histogram;
+pub use histogram::{CUSTOM_BUCKETS_SCHEMA, FloatHistogram, HistLayout, Histogram, IntHistogram, ResetHint, Span};
+
+mod columns;
+pub use columns::{Columns, HistColumns};
+
+mod sample;
+pub use sample::{Encoding, STALE_NAN_BITS, is_stale, stale_nan};
+
+mod completeness;
+pub use completeness::{Answer, Completeness, Cover, Missing};
+
+mod source;
+pub use source::SourceId;
