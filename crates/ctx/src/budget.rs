@@ -100,6 +100,20 @@ impl Reservation {
         Ok(())
     }
 
+    /// Gives up to `bytes` of it away as a reservation of their own.
+    pub fn split(&mut self, bytes: u64) -> Reservation {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        Reservation { budget: self.budget.clone(), bytes }
+    }
+
+    /// Takes over another reservation of the same budget.
+    pub fn absorb(&mut self, mut other: Reservation) {
+        debug_assert!(Arc::ptr_eq(&self.budget, &other.budget), "reservations of two budgets");
+        self.bytes += other.bytes;
+        other.bytes = 0;
+    }
+
     /// Bytes held.
     pub fn bytes(&self) -> u64 {
         self.bytes

@@ -347,6 +347,12 @@ impl LabelBlockBuilder {
         self.block.ends.len() as u32 - 1
     }
 
+    /// Whether the set added last equals `other`.
+    pub fn last_is(&self, other: LabelsRef<'_>) -> bool {
+        let last = self.block.len().checked_sub(1);
+        last.is_some_and(|i| self.block.get(i as u32).iter().eq(other.iter()))
+    }
+
     /// How many sets there are so far.
     pub fn len(&self) -> usize {
         self.block.len()
