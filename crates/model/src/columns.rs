@@ -133,7 +133,8 @@ impl HistColumns {
     /// Sample `i` as a value of its own.
     pub fn get(&self, i: usize) -> FloatHistogram {
         let layout = self.layouts[self.layout[i] as usize].clone();
-        let (positive, negative) = self.buckets_of(i).split_at(layout.buckets().0.min(self.buckets_of(i).len()));
+        let (positive, negative) =
+            self.buckets_of(i).split_at(layout.buckets().0.min(self.buckets_of(i).len()));
         FloatHistogram {
             layout,
             count: self.count[i],

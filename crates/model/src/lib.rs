@@ -15,10 +15,15 @@ mod matcher;
 pub use matcher::{MatchOp, Matcher};
 
 mod histogram;
-pub use histogram::{CUSTOM_BUCKETS_SCHEMA, FloatHistogram, HistLayout, Histogram, IntHistogram, ResetHint, Span};
+pub use histogram::{
+    CUSTOM_BUCKETS_SCHEMA, FloatHistogram, HistLayout, Histogram, IntHistogram, ResetHint, Span,
+};
 
 mod columns;
 pub use columns::{Columns, HistColumns};
+
+mod number;
+pub use number::{FloatBuffer, format_float, format_float_general};
 
 mod sample;
 pub use sample::{Encoding, STALE_NAN_BITS, is_stale, stale_nan};
