@@ -5,6 +5,9 @@
 mod time;
 pub use time::{TimeRange, Timestamp};
 
+mod duration;
+pub use duration::{format_duration, parse_duration};
+
 mod error;
 pub use error::{Context, Error, Kind, Result};
 
