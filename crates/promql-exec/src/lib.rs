@@ -1,1 +1,3 @@
 //! PromQL plan -> step batches, operator by operator.
+
+pub mod histogram;
