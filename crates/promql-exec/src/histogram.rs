@@ -28,7 +28,7 @@ mod tests;
 use dolmen_model::{FloatHistogram, ResetHint};
 
 pub use buckets::{Bucket, api_buckets};
-pub use combine::{Combined, HistogramSum, Incompatible, add, sub};
+pub use combine::{Combined, Exact, HistogramMean, HistogramSum, Incompatible, add, sub};
 pub use estimate::{Nans, fraction, quantile};
 pub use layout::{compact, reduce_to};
 pub use reset::detect_reset;
