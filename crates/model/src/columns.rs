@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{FloatHistogram, HistLayout, ResetHint, Timestamp};
+use crate::{FloatHistogram, HistLayout, HistRef, ResetHint, Timestamp};
 
 /// Samples of one series. Reused from series to series: `clear` keeps the memory.
 #[derive(Clone, Debug, Default)]
@@ -130,20 +130,25 @@ impl HistColumns {
         self.push_with_buckets(other.t[i], layout, other.count[i], other.zero_count[i], other.sum[i], hint);
     }
 
-    /// Sample `i` as a value of its own.
-    pub fn get(&self, i: usize) -> FloatHistogram {
-        let layout = self.layouts[self.layout[i] as usize].clone();
-        let (positive, negative) =
-            self.buckets_of(i).split_at(layout.buckets().0.min(self.buckets_of(i).len()));
-        FloatHistogram {
+    /// Sample `i`, read where it lies.
+    pub fn view(&self, i: usize) -> HistRef<'_> {
+        let layout = &self.layouts[self.layout[i] as usize];
+        let buckets = self.buckets_of(i);
+        let (positive, negative) = buckets.split_at(layout.buckets().0.min(buckets.len()));
+        HistRef {
             layout,
             count: self.count[i],
             zero_count: self.zero_count[i],
             sum: self.sum[i],
             hint: self.hint[i],
-            positive: positive.to_vec(),
-            negative: negative.to_vec(),
+            positive,
+            negative,
         }
+    }
+
+    /// Sample `i` as a value of its own.
+    pub fn get(&self, i: usize) -> FloatHistogram {
+        self.view(i).to_owned()
     }
 
     /// Bytes of the backing buffers.

@@ -109,6 +109,61 @@ pub struct FloatHistogram {
     pub negative: Vec<f64>,
 }
 
+/// A float histogram that is read where it lies: of a value or of columns.
+#[derive(Clone, Copy, Debug)]
+pub struct HistRef<'a> {
+    /// Buckets that it has.
+    pub layout: &'a Arc<HistLayout>,
+    /// Number of observations.
+    pub count: f64,
+    /// Observations in the zero bucket.
+    pub zero_count: f64,
+    /// Sum of observations.
+    pub sum: f64,
+    /// Counter reset.
+    pub hint: ResetHint,
+    /// Positive buckets.
+    pub positive: &'a [f64],
+    /// Negative buckets.
+    pub negative: &'a [f64],
+}
+
+impl HistRef<'_> {
+    /// A value of its own.
+    pub fn to_owned(self) -> FloatHistogram {
+        FloatHistogram {
+            layout: self.layout.clone(),
+            count: self.count,
+            zero_count: self.zero_count,
+            sum: self.sum,
+            hint: self.hint,
+            positive: self.positive.to_vec(),
+            negative: self.negative.to_vec(),
+        }
+    }
+}
+
+impl FloatHistogram {
+    /// Read where it lies.
+    pub fn view(&self) -> HistRef<'_> {
+        HistRef {
+            layout: &self.layout,
+            count: self.count,
+            zero_count: self.zero_count,
+            sum: self.sum,
+            hint: self.hint,
+            positive: &self.positive,
+            negative: &self.negative,
+        }
+    }
+}
+
+impl<'a> From<&'a FloatHistogram> for HistRef<'a> {
+    fn from(h: &'a FloatHistogram) -> HistRef<'a> {
+        h.view()
+    }
+}
+
 impl IntHistogram {
     /// With float counts, absolute.
     pub fn to_float(&self) -> FloatHistogram {

@@ -19,7 +19,7 @@ pub use matcher::{MatchOp, Matcher};
 
 mod histogram;
 pub use histogram::{
-    CUSTOM_BUCKETS_SCHEMA, FloatHistogram, HistLayout, Histogram, IntHistogram, ResetHint, Span,
+    CUSTOM_BUCKETS_SCHEMA, FloatHistogram, HistLayout, HistRef, Histogram, IntHistogram, ResetHint, Span,
 };
 
 mod columns;

@@ -25,7 +25,7 @@ pub mod trim;
 #[cfg(test)]
 mod tests;
 
-use dolmen_model::{FloatHistogram, ResetHint};
+use dolmen_model::{FloatHistogram, HistRef, ResetHint};
 
 pub use buckets::{Bucket, api_buckets};
 pub use combine::{Combined, Exact, HistogramMean, HistogramSum, Incompatible, add, sub};
@@ -35,18 +35,19 @@ pub use reset::detect_reset;
 pub use trim::{Keep, trim};
 
 /// Whether the bits of counts, sum and layout are the same. Reset hints do not matter.
-pub fn equal(a: &FloatHistogram, b: &FloatHistogram) -> bool {
+pub fn equal<'a>(a: impl Into<HistRef<'a>>, b: impl Into<HistRef<'a>>) -> bool {
+    let (a, b) = (a.into(), b.into());
     let same =
         |x: &[f64], y: &[f64]| x.len() == y.len() && x.iter().zip(y).all(|(x, y)| x.to_bits() == y.to_bits());
-    let (la, lb) = (&a.layout, &b.layout);
+    let (la, lb) = (a.layout, b.layout);
     la.schema == lb.schema
         && la.zero_threshold == lb.zero_threshold
         && (!la.is_custom() || la.custom_values == lb.custom_values)
         && a.count.to_bits() == b.count.to_bits()
         && a.sum.to_bits() == b.sum.to_bits()
         && a.zero_count.to_bits() == b.zero_count.to_bits()
-        && same(&a.positive, &b.positive)
-        && same(&a.negative, &b.negative)
+        && same(a.positive, b.positive)
+        && same(a.negative, b.negative)
         && buckets::indices(&la.positive_spans).eq(buckets::indices(&lb.positive_spans))
         && buckets::indices(&la.negative_spans).eq(buckets::indices(&lb.negative_spans))
 }
@@ -91,9 +92,10 @@ pub fn has_overflow(h: &FloatHistogram) -> bool {
 }
 
 /// How many samples of the query's limit it counts for: one for 16 bytes of Prometheus' struct and a time.
-pub fn sample_weight(h: &FloatHistogram) -> usize {
+pub fn sample_weight<'a>(h: impl Into<HistRef<'a>>) -> usize {
+    let h = h.into();
     const STRUCT: usize = 168;
-    let l = &h.layout;
+    let l = h.layout;
     let words = l.positive_spans.len() + l.negative_spans.len() + l.custom_values.len();
     (STRUCT + 8 * (words + h.positive.len() + h.negative.len()) + 8) / 16
 }

@@ -4,7 +4,7 @@
 //! from bound(i−1) to bound(i), where bound(i) = 2^(i · 2^−n). The last finite bound is the largest float
 //! instead of infinity, so that infinite observations have a bucket of their own.
 
-use dolmen_model::{FloatHistogram, HistLayout, Span};
+use dolmen_model::{HistLayout, HistRef, Span};
 
 /// A bucket with its bounds.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -83,36 +83,40 @@ fn negative_bucket(layout: &HistLayout, index: i32, count: f64) -> Bucket {
 }
 
 /// Positive buckets, ascending.
-pub fn positive(h: &FloatHistogram) -> impl Iterator<Item = Bucket> + '_ {
-    indices(&h.layout.positive_spans).zip(&h.positive).map(|(i, c)| positive_bucket(&h.layout, i, *c))
+pub fn positive<'a>(h: impl Into<HistRef<'a>>) -> impl Iterator<Item = Bucket> + 'a {
+    let h = h.into();
+    indices(&h.layout.positive_spans).zip(h.positive).map(move |(i, c)| positive_bucket(h.layout, i, *c))
 }
 
 /// Negative buckets from zero downwards.
-pub fn negative(h: &FloatHistogram) -> impl Iterator<Item = Bucket> + '_ {
-    indices(&h.layout.negative_spans).zip(&h.negative).map(|(i, c)| negative_bucket(&h.layout, i, *c))
+pub fn negative<'a>(h: impl Into<HistRef<'a>>) -> impl Iterator<Item = Bucket> + 'a {
+    let h = h.into();
+    indices(&h.layout.negative_spans).zip(h.negative).map(move |(i, c)| negative_bucket(h.layout, i, *c))
 }
 
-fn positive_rev(h: &FloatHistogram) -> impl Iterator<Item = Bucket> + '_ {
+fn positive_rev<'a>(h: HistRef<'a>) -> impl Iterator<Item = Bucket> + 'a {
     indices_rev(&h.layout.positive_spans)
         .zip(h.positive.iter().rev())
-        .map(|(i, c)| positive_bucket(&h.layout, i, *c))
+        .map(move |(i, c)| positive_bucket(h.layout, i, *c))
 }
 
 /// Negative buckets up to zero.
-pub fn negative_rev(h: &FloatHistogram) -> impl Iterator<Item = Bucket> + '_ {
+pub fn negative_rev<'a>(h: impl Into<HistRef<'a>>) -> impl Iterator<Item = Bucket> + 'a {
+    let h = h.into();
     indices_rev(&h.layout.negative_spans)
         .zip(h.negative.iter().rev())
-        .map(|(i, c)| negative_bucket(&h.layout, i, *c))
+        .map(move |(i, c)| negative_bucket(h.layout, i, *c))
 }
 
 /// The zero bucket.
-pub fn zero(h: &FloatHistogram) -> Bucket {
+pub fn zero<'a>(h: impl Into<HistRef<'a>>) -> Bucket {
+    let h = h.into();
     let width = h.layout.zero_threshold;
     Bucket { lower: -width, upper: width, count: h.zero_count }
 }
 
 /// Cuts off what the zero bucket covers already.
-fn beside_zero(h: &FloatHistogram, mut b: Bucket) -> Bucket {
+fn beside_zero(h: HistRef<'_>, mut b: Bucket) -> Bucket {
     let width = h.layout.zero_threshold;
     if b.upper < 0.0 && b.upper > -width {
         b.upper = -width;
@@ -123,21 +127,30 @@ fn beside_zero(h: &FloatHistogram, mut b: Bucket) -> Bucket {
 }
 
 /// All buckets, ascending; the zero bucket only where it holds something.
-pub fn all(h: &FloatHistogram) -> impl Iterator<Item = Bucket> + '_ {
+pub fn all<'a>(h: impl Into<HistRef<'a>>) -> impl Iterator<Item = Bucket> + 'a {
+    let h = h.into();
     let zero = (h.zero_count > 0.0).then(|| zero(h));
-    negative_rev(h).map(|b| beside_zero(h, b)).chain(zero).chain(positive(h).map(|b| beside_zero(h, b)))
+    negative_rev(h)
+        .map(move |b| beside_zero(h, b))
+        .chain(zero)
+        .chain(positive(h).map(move |b| beside_zero(h, b)))
 }
 
 /// All buckets, descending; the zero bucket only where it holds something.
-pub fn all_rev(h: &FloatHistogram) -> impl Iterator<Item = Bucket> + '_ {
+pub fn all_rev<'a>(h: impl Into<HistRef<'a>>) -> impl Iterator<Item = Bucket> + 'a {
+    let h = h.into();
     let zero = (h.zero_count > 0.0).then(|| zero(h));
-    positive_rev(h).map(|b| beside_zero(h, b)).chain(zero).chain(negative(h).map(|b| beside_zero(h, b)))
+    positive_rev(h)
+        .map(move |b| beside_zero(h, b))
+        .chain(zero)
+        .chain(negative(h).map(move |b| beside_zero(h, b)))
 }
 
 /// Buckets with observations as the HTTP API lists them, ascending: rule of the bounds, lower, upper, count.
 ///
 /// Rules: 0 the upper bound belongs to the bucket, 1 the lower, 2 neither, 3 both.
-pub fn api_buckets(h: &FloatHistogram) -> Vec<(u8, f64, f64, f64)> {
+pub fn api_buckets<'a>(h: impl Into<HistRef<'a>>) -> Vec<(u8, f64, f64, f64)> {
+    let h = h.into();
     let custom = h.layout.is_custom();
     let rule = |b: &Bucket| match (b.lower, b.upper) {
         (lower, _) if custom => 3 * u8::from(lower == f64::NEG_INFINITY),

@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use dolmen_model::{FloatHistogram, HistLayout, ResetHint, Span};
+use dolmen_model::{FloatHistogram, HistLayout, HistRef, ResetHint, Span};
 
 use super::buckets::{exponential_bound, indices};
 use super::layout::{SideBuilder, coarse, free_threshold, within};
@@ -27,16 +27,16 @@ pub struct Combined {
 }
 
 /// Adds `other` to `h`.
-pub fn add(h: &mut FloatHistogram, other: &FloatHistogram) -> Result<Combined, Incompatible> {
-    plain(h, other, 1.0)
+pub fn add<'a>(h: &mut FloatHistogram, other: impl Into<HistRef<'a>>) -> Result<Combined, Incompatible> {
+    plain(h, other.into(), 1.0)
 }
 
 /// Subtracts `other` from `h`. The caller makes the result a gauge where it is one.
-pub fn sub(h: &mut FloatHistogram, other: &FloatHistogram) -> Result<Combined, Incompatible> {
-    plain(h, other, -1.0)
+pub fn sub<'a>(h: &mut FloatHistogram, other: impl Into<HistRef<'a>>) -> Result<Combined, Incompatible> {
+    plain(h, other.into(), -1.0)
 }
 
-fn plain(h: &mut FloatHistogram, other: &FloatHistogram, sign: f64) -> Result<Combined, Incompatible> {
+fn plain(h: &mut FloatHistogram, other: HistRef<'_>, sign: f64) -> Result<Combined, Incompatible> {
     let mut cells = Cells {
         layout: h.layout.clone(),
         hint: h.hint,
@@ -59,13 +59,13 @@ pub struct HistogramSum(Cells<Exact>);
 
 impl HistogramSum {
     /// A sum that starts with one histogram.
-    pub fn new(first: &FloatHistogram) -> HistogramSum {
-        HistogramSum(Cells::from(first))
+    pub fn new<'a>(first: impl Into<HistRef<'a>>) -> HistogramSum {
+        HistogramSum(Cells::from(first.into()))
     }
 
     /// Adds one more. Where it is incompatible the sum stays as it was.
-    pub fn add(&mut self, h: &FloatHistogram) -> Result<Combined, Incompatible> {
-        self.0.combine(h, 1.0)
+    pub fn add<'a>(&mut self, h: impl Into<HistRef<'a>>) -> Result<Combined, Incompatible> {
+        self.0.combine(h.into(), 1.0)
     }
 
     /// The sum; buckets without observations are still in it.
@@ -86,13 +86,14 @@ pub struct HistogramMean {
 
 impl HistogramMean {
     /// An average that starts with one histogram.
-    pub fn new(first: &FloatHistogram) -> HistogramMean {
-        let sum = Cells::from(first);
+    pub fn new<'a>(first: impl Into<HistRef<'a>>) -> HistogramMean {
+        let sum = Cells::from(first.into());
         HistogramMean { before: sum.clone(), sum, n: 1.0, incremental: false }
     }
 
     /// Takes one more in. Where it is incompatible the average is of no use any more.
-    pub fn add(&mut self, h: &FloatHistogram) -> Result<Combined, Incompatible> {
+    pub fn add<'a>(&mut self, h: impl Into<HistRef<'a>>) -> Result<Combined, Incompatible> {
+        let h = h.into();
         self.n += 1.0;
         if !self.incremental {
             self.before.clone_from(&self.sum);
@@ -107,9 +108,9 @@ impl HistogramMean {
         }
         let (n, q) = (self.n, (self.n - 1.0) / self.n);
         self.sum.scale(|x| x * q);
-        let mut part = h.clone();
+        let mut part = h.to_owned();
         super::div(&mut part, n);
-        self.sum.combine(&part, 1.0)
+        self.sum.combine(part.view(), 1.0)
     }
 
     /// The average; buckets without observations are still in it.
@@ -220,8 +221,8 @@ impl<C: Copy> Clone for Cells<C> {
     }
 }
 
-impl From<&FloatHistogram> for Cells<Exact> {
-    fn from(h: &FloatHistogram) -> Cells<Exact> {
+impl From<HistRef<'_>> for Cells<Exact> {
+    fn from(h: HistRef<'_>) -> Cells<Exact> {
         Cells {
             layout: h.layout.clone(),
             hint: h.hint,
@@ -277,7 +278,7 @@ fn join_hints(a: ResetHint, b: ResetHint) -> (ResetHint, bool) {
 }
 
 impl<C: Cell> Cells<C> {
-    fn combine(&mut self, other: &FloatHistogram, sign: f64) -> Result<Combined, Incompatible> {
+    fn combine(&mut self, other: HistRef<'_>, sign: f64) -> Result<Combined, Incompatible> {
         if self.layout.is_custom() != other.layout.is_custom() {
             return Err(Incompatible);
         }
@@ -287,10 +288,10 @@ impl<C: Cell> Cells<C> {
         self.sum.add(sign * other.sum);
         let bounds_reconciled = if self.same_layout(other) {
             self.zero.add(sign * other.zero_count);
-            for (cell, v) in self.positive.iter_mut().zip(&other.positive) {
+            for (cell, v) in self.positive.iter_mut().zip(other.positive) {
                 cell.add(sign * v);
             }
-            for (cell, v) in self.negative.iter_mut().zip(&other.negative) {
+            for (cell, v) in self.negative.iter_mut().zip(other.negative) {
                 cell.add(sign * v);
             }
             false
@@ -304,21 +305,21 @@ impl<C: Cell> Cells<C> {
     }
 
     /// Whether counts can be added place by place.
-    fn same_layout(&self, other: &FloatHistogram) -> bool {
+    fn same_layout(&self, other: HistRef<'_>) -> bool {
         let l = &self.layout;
         // Of a bucket inside the zero bucket nothing is added; see `combine_exponential`.
         let outside = |spans: &[Span]| {
             l.is_custom()
                 || spans.first().is_none_or(|s| exponential_bound(s.offset, l.schema) > l.zero_threshold)
         };
-        (Arc::ptr_eq(l, &other.layout) || **l == *other.layout)
+        (Arc::ptr_eq(l, other.layout) || *l == *other.layout)
             && self.positive.len() == other.positive.len()
             && self.negative.len() == other.negative.len()
             && outside(&l.positive_spans)
             && outside(&l.negative_spans)
     }
 
-    fn combine_exponential(&mut self, other: &FloatHistogram, sign: f64) {
+    fn combine_exponential(&mut self, other: HistRef<'_>, sign: f64) {
         let (ours, theirs) = (self.layout.clone(), other.layout.clone());
         let threshold = self.common_threshold(other);
         let schema = ours.schema.min(theirs.schema);
@@ -340,8 +341,8 @@ impl<C: Cell> Cells<C> {
             let b = coarse(b, theirs.schema, schema, |a, b| a.join(b));
             merge(a, b, cells.len().max(counts.len()))
         };
-        let positive = side(&ours.positive_spans, &self.positive, &theirs.positive_spans, &other.positive);
-        let negative = side(&ours.negative_spans, &self.negative, &theirs.negative_spans, &other.negative);
+        let positive = side(&ours.positive_spans, &self.positive, &theirs.positive_spans, other.positive);
+        let negative = side(&ours.negative_spans, &self.negative, &theirs.negative_spans, other.negative);
         self.zero.join(zero);
         self.layout = Arc::new(HistLayout {
             schema,
@@ -354,7 +355,7 @@ impl<C: Cell> Cells<C> {
     }
 
     /// The smallest zero threshold that both can have without cutting a filled bucket.
-    fn common_threshold(&self, other: &FloatHistogram) -> f64 {
+    fn common_threshold(&self, other: HistRef<'_>) -> f64 {
         let mut threshold = self.layout.zero_threshold.max(other.layout.zero_threshold);
         if self.layout.zero_threshold == other.layout.zero_threshold {
             return threshold;
@@ -368,7 +369,7 @@ impl<C: Cell> Cells<C> {
                 threshold,
             );
             let wider = free_threshold(
-                &other.layout,
+                other.layout,
                 |at| other.positive.get(at).is_some_and(|v| *v != 0.0),
                 |at| other.negative.get(at).is_some_and(|v| *v != 0.0),
                 wider,
@@ -381,7 +382,7 @@ impl<C: Cell> Cells<C> {
     }
 
     /// Whether bounds had to be reconciled.
-    fn combine_custom(&mut self, other: &FloatHistogram, sign: f64) -> bool {
+    fn combine_custom(&mut self, other: HistRef<'_>, sign: f64) -> bool {
         let (ours, theirs) = (self.layout.clone(), other.layout.clone());
         let reconcile = ours.custom_values != theirs.custom_values;
         let a = indices(&ours.positive_spans).zip(self.positive.iter().copied());
@@ -425,7 +426,8 @@ fn merge<C: Cell>(
         let (i, cell) = match (a.peek().copied(), b.peek().copied()) {
             (Some((i, mut x)), Some((j, y))) if i == j => {
                 x.join(y);
-                (a.next(), b.next());
+                a.next();
+                b.next();
                 (i, x)
             }
             (Some(first), y) if y.is_none_or(|(j, _)| first.0 < j) => {

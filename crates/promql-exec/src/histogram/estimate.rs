@@ -4,7 +4,7 @@
 //! linear one in custom buckets and in the zero bucket. A zero bucket reaches only to 0 where all other
 //! buckets lie on one side.
 
-use dolmen_model::FloatHistogram;
+use dolmen_model::HistRef;
 
 use super::buckets::{Bucket, all, all_rev};
 
@@ -20,7 +20,8 @@ pub enum Nans {
 }
 
 /// The value below which the fraction `q` of all observations lies.
-pub fn quantile(q: f64, h: &FloatHistogram) -> (f64, Nans) {
+pub fn quantile<'a>(q: f64, h: impl Into<HistRef<'a>>) -> (f64, Nans) {
+    let h = h.into();
     if q < 0.0 {
         return (f64::NEG_INFINITY, Nans::None);
     }
@@ -39,7 +40,7 @@ pub fn quantile(q: f64, h: &FloatHistogram) -> (f64, Nans) {
 }
 
 fn find(
-    h: &FloatHistogram,
+    h: HistRef<'_>,
     mut buckets: impl Iterator<Item = Bucket>,
     mut rank: f64,
     ascending: bool,
@@ -96,7 +97,7 @@ fn find(
 }
 
 /// A zero bucket ends at 0 where nothing lies on the other side.
-fn one_sided(h: &FloatHistogram, zero: &mut Bucket) {
+fn one_sided(h: HistRef<'_>, zero: &mut Bucket) {
     match (h.negative.is_empty(), h.positive.is_empty()) {
         (true, false) => zero.lower = 0.0,
         (false, true) => zero.upper = 0.0,
@@ -114,7 +115,8 @@ pub(super) fn share_below(b: &Bucket, v: f64, linear: bool) -> f64 {
 }
 
 /// The fraction of observations between two values, and whether there are observations of NaN.
-pub fn fraction(lower: f64, upper: f64, h: &FloatHistogram) -> (f64, bool) {
+pub fn fraction<'a>(lower: f64, upper: f64, h: impl Into<HistRef<'a>>) -> (f64, bool) {
+    let h = h.into();
     if h.count == 0.0 || lower.is_nan() || upper.is_nan() {
         return (f64::NAN, false);
     }

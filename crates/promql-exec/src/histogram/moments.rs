@@ -1,18 +1,20 @@
 //! Average and variance of a histogram's observations.
 
-use dolmen_model::FloatHistogram;
+use dolmen_model::HistRef;
 
 use super::buckets::all;
 use super::combine::Exact;
 
 /// The average.
-pub fn avg(h: &FloatHistogram) -> f64 {
+pub fn avg<'a>(h: impl Into<HistRef<'a>>) -> f64 {
+    let h = h.into();
     h.sum / h.count
 }
 
 /// The variance, with every observation at the middle of its bucket: the geometric mean of the bounds, the
 /// arithmetic one where bounds are custom, 0 in the zero bucket.
-pub fn variance(h: &FloatHistogram) -> f64 {
+pub fn variance<'a>(h: impl Into<HistRef<'a>>) -> f64 {
+    let h = h.into();
     let mean = avg(h);
     let mut sum = Exact::default();
     for b in all(h).filter(|b| b.count != 0.0) {

@@ -1,6 +1,6 @@
 //! Whether a counter was reset between two histograms.
 
-use dolmen_model::{FloatHistogram, ResetHint, Span};
+use dolmen_model::{HistRef, ResetHint, Span};
 
 use super::buckets::{bound, exponential_bound, indices};
 use super::combine::common_bounds;
@@ -11,7 +11,8 @@ use super::layout::{coarse, free_threshold, within};
 /// What the hint of `h` says goes first. Else there was a reset where anything has decreased: the count, the
 /// zero bucket or another bucket; and where resolution or zero threshold changed in a way that a running
 /// counter never does: a higher schema, a lower threshold, one that cuts a filled bucket of `previous`.
-pub fn detect_reset(h: &FloatHistogram, previous: &FloatHistogram) -> bool {
+pub fn detect_reset<'a>(h: impl Into<HistRef<'a>>, previous: impl Into<HistRef<'a>>) -> bool {
+    let (h, previous) = (h.into(), previous.into());
     match h.hint {
         ResetHint::Reset => return true,
         ResetHint::NotReset => return false,
@@ -20,7 +21,7 @@ pub fn detect_reset(h: &FloatHistogram, previous: &FloatHistogram) -> bool {
     if h.count < previous.count {
         return true;
     }
-    let (now, then) = (&h.layout, &previous.layout);
+    let (now, then) = (h.layout, previous.layout);
     if now.is_custom() && then.is_custom() && now.custom_values != then.custom_values {
         return custom_decrease(h, previous);
     }
@@ -36,8 +37,8 @@ pub fn detect_reset(h: &FloatHistogram, previous: &FloatHistogram) -> bool {
     {
         let decreased = |a: &[f64], b: &[f64]| a.iter().zip(b).any(|(a, b)| a < b);
         return h.zero_count < previous.zero_count
-            || decreased(&h.positive, &previous.positive)
-            || decreased(&h.negative, &previous.negative);
+            || decreased(h.positive, previous.positive)
+            || decreased(h.negative, previous.negative);
     }
     match zero_count_within(previous, now.zero_threshold) {
         None => return true,
@@ -62,18 +63,18 @@ pub fn detect_reset(h: &FloatHistogram, previous: &FloatHistogram) -> bool {
         }
         false
     };
-    decrease(&now.positive_spans, &h.positive, &then.positive_spans, &previous.positive)
-        || decrease(&now.negative_spans, &h.negative, &then.negative_spans, &previous.negative)
+    decrease(&now.positive_spans, h.positive, &then.positive_spans, previous.positive)
+        || decrease(&now.negative_spans, h.negative, &then.negative_spans, previous.negative)
 }
 
 /// Observations within a wider zero bucket; `None` where its threshold would cut a filled bucket.
-fn zero_count_within(h: &FloatHistogram, threshold: f64) -> Option<f64> {
-    let l = &h.layout;
+fn zero_count_within(h: HistRef<'_>, threshold: f64) -> Option<f64> {
+    let l = h.layout;
     if threshold <= l.zero_threshold {
         return Some(h.zero_count);
     }
     let filled = |counts: &[f64], at: usize| counts.get(at).is_some_and(|v| *v != 0.0);
-    let free = free_threshold(l, |at| filled(&h.positive, at), |at| filled(&h.negative, at), threshold);
+    let free = free_threshold(l, |at| filled(h.positive, at), |at| filled(h.negative, at), threshold);
     if free != threshold {
         return None;
     }
@@ -83,12 +84,12 @@ fn zero_count_within(h: &FloatHistogram, threshold: f64) -> Option<f64> {
 }
 
 /// Whether less lies between any two bounds that both have.
-fn custom_decrease(h: &FloatHistogram, previous: &FloatHistogram) -> bool {
+fn custom_decrease(h: HistRef<'_>, previous: HistRef<'_>) -> bool {
     let bounds = common_bounds(&h.layout.custom_values, &previous.layout.custom_values);
-    let between = |h: &FloatHistogram| {
+    let between = |h: HistRef<'_>| {
         let mut sums = vec![0.0; bounds.len() + 1];
-        for (i, count) in indices(&h.layout.positive_spans).zip(&h.positive) {
-            let upper = bound(&h.layout, i);
+        for (i, count) in indices(&h.layout.positive_spans).zip(h.positive) {
+            let upper = bound(h.layout, i);
             sums[bounds.partition_point(|b| *b < upper)] += count;
         }
         sums

@@ -4,12 +4,13 @@
 //! {count:7, sum:12.5, [-2,-1):1, [-0.001,0.001]:2, (1,2]:4}
 //! ```
 
-use dolmen_model::{FloatBuffer, FloatHistogram};
+use dolmen_model::{FloatBuffer, HistRef};
 
 use super::buckets::{Bucket, negative_rev, positive, zero};
 
 /// The written form; empty buckets are left out.
-pub fn to_text(h: &FloatHistogram) -> String {
+pub fn to_text<'a>(h: impl Into<HistRef<'a>>) -> String {
+    let h = h.into();
     let mut out = Text::default();
     out.text.push_str("{count:");
     out.number(h.count);

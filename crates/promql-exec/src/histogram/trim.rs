@@ -34,10 +34,10 @@ pub fn trim(h: &mut FloatHistogram, at: f64, keep: Keep) {
         }
         filled
     };
-    let has_positive = side(positive(h).collect(), &mut h.positive, 1.0);
-    let has_negative = side(negative(h).collect(), &mut h.negative, -1.0);
+    let has_positive = side(positive(&*h).collect(), &mut h.positive, 1.0);
+    let has_negative = side(negative(&*h).collect(), &mut h.negative, -1.0);
     if h.zero_count > 0.0 {
-        let mut b = zero(h);
+        let mut b = zero(&*h);
         match (has_negative, has_positive) {
             (true, false) => b.upper = 0.0,
             (false, true) => b.lower = 0.0,
