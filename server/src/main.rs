@@ -1,2 +1,30 @@
 //! The binary: parses flags, assembles a role, runs it.
-fn main() {}
+
+mod cli;
+mod exit;
+mod flags;
+mod page;
+mod role;
+mod tools;
+
+use std::process::ExitCode;
+
+use cli::Command;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let result = match cli::parse() {
+        Ok(cli) => match cli.command {
+            Command::Serve(flags) => role::serve::run(flags),
+            Command::Receive(flags) => role::receive::run(flags),
+            Command::Gateway(flags) => role::gateway::run(flags),
+            Command::Compact(flags) => role::compact::run(flags),
+            Command::Open(flags) => role::open::run(flags),
+            Command::Tools(tool) => tools::run(tool),
+        },
+        Err(exit) => Err(exit),
+    };
+    exit::code(result)
+}

@@ -1,0 +1,90 @@
+//! The proofs: each shows, from outside the process, that one promise holds.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::Result;
+use serde_json::{Map, Value, json};
+
+mod blocks_both_ways;
+mod ceph_stops;
+mod durable;
+mod fuzz;
+mod kill9;
+mod one_site;
+mod readback;
+mod readme;
+
+/// What a proof measured. A check that fails is a figure too, and fails the proof.
+#[derive(Default)]
+pub struct Figures {
+    values: Map<String, Value>,
+    failures: Vec<String>,
+}
+
+impl Figures {
+    /// Notes a figure.
+    pub fn note(&mut self, name: &str, value: impl Into<Value>) {
+        self.values.insert(name.to_owned(), value.into());
+    }
+
+    /// Adds to a count.
+    pub fn count(&mut self, name: &str, n: u64) {
+        let before = self.values.get(name).and_then(Value::as_u64).unwrap_or(0);
+        self.note(name, before + n);
+    }
+
+    /// A condition that must hold; what does not is listed.
+    pub fn check(&mut self, holds: bool, what: impl FnOnce() -> String) {
+        if !holds {
+            self.failures.push(what());
+        }
+    }
+}
+
+struct Proof {
+    name: &'static str,
+    shows: &'static str,
+    run: fn(&mut Figures) -> Result<()>,
+}
+
+const PROOFS: &[Proof] = &[
+    Proof { name: "readme", shows: "the first five minutes of the README work as written", run: readme::run },
+    Proof { name: "one-site", shows: "an HA pair writes, Dolmen answers what they hold", run: one_site::run },
+    Proof { name: "blocks-both-ways", shows: "blocks pass between Prometheus and Dolmen", run: blocks_both_ways::run },
+    Proof { name: "kill9", shows: "no acknowledged sample is lost by kill -9", run: kill9::run },
+    Proof { name: "durable", shows: "every 2xx follows a sync of its samples", run: durable::run },
+    Proof { name: "ceph-stops", shows: "nothing is lost when Ceph dies, hangs or is slow", run: ceph_stops::run },
+    Proof { name: "fuzz", shows: "decoders stand arbitrary bytes, and the fuzzers find bugs", run: fuzz::run },
+];
+
+/// Runs the named proofs; lists them where none is named.
+pub fn main(names: &[String]) -> ExitCode {
+    if names.is_empty() {
+        for proof in PROOFS {
+            println!("{:<18}{}", proof.name, proof.shows);
+        }
+        return ExitCode::SUCCESS;
+    }
+    if let Some(unknown) = names.iter().find(|n| PROOFS.iter().all(|p| p.name != n.as_str())) {
+        let known: Vec<&str> = PROOFS.iter().map(|p| p.name).collect();
+        eprintln!("error: proof: {unknown}, expected one of {}", known.join(", "));
+        return ExitCode::from(2);
+    }
+    let mut all = true;
+    for proof in PROOFS.iter().filter(|p| names.iter().any(|n| n == p.name)) {
+        let started = Instant::now();
+        let mut figures = Figures::default();
+        if let Err(e) = (proof.run)(&mut figures) {
+            figures.failures.push(format!("{e:#}"));
+        }
+        let pass = figures.failures.is_empty();
+        all &= pass;
+        if !pass {
+            figures.note("failures", figures.failures.clone());
+        }
+        let seconds = (started.elapsed().as_secs_f64() * 10.0).round() / 10.0;
+        println!("{}", json!({"name": proof.name, "pass": pass, "seconds": seconds, "figures": figures.values}));
+    }
+    if all { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
