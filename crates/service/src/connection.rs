@@ -1,0 +1,165 @@
+//! Watches one connection: a head that does not come to its end, and a connection on which nothing moves.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+/// What happens on a connection. Times are milliseconds since it was opened, plus one; 0 is never.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    opened: Instant,
+    moved: AtomicU64,
+    head_began: AtomicU64,
+    requests: AtomicU32,
+}
+
+impl Watch {
+    pub(crate) fn new() -> Arc<Watch> {
+        Arc::new(Watch {
+            opened: Instant::now(),
+            moved: AtomicU64::new(1),
+            head_began: AtomicU64::new(0),
+            requests: AtomicU32::new(0),
+        })
+    }
+
+    fn now(&self) -> u64 {
+        self.opened.elapsed().as_millis() as u64 + 1
+    }
+
+    fn read(&self) {
+        let now = self.now();
+        self.moved.store(now, Ordering::Relaxed);
+        if self.requests.load(Ordering::Relaxed) == 0 {
+            // Only the first byte of a head starts its time.
+            let _began = self.head_began.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+
+    fn wrote(&self) {
+        self.moved.store(self.now(), Ordering::Relaxed);
+    }
+
+    /// A request's head is complete.
+    pub(crate) fn begin(self: &Arc<Watch>) -> InRequest {
+        self.head_began.store(0, Ordering::Relaxed);
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        InRequest(self.clone())
+    }
+
+    /// Returns once a head has taken longer than `head`, or nothing has moved for `idle`; says which.
+    pub(crate) async fn expired(&self, head: Duration, idle: Duration) -> &'static str {
+        loop {
+            let now = self.now();
+            let left = |since: u64, limit: Duration| {
+                (limit.as_millis() as u64).checked_sub(now.saturating_sub(since))
+            };
+            let Some(idle_left) = left(self.moved.load(Ordering::Relaxed), idle) else {
+                return "nothing moved for too long";
+            };
+            let began = self.head_began.load(Ordering::Relaxed);
+            let head_left = if began == 0 {
+                head.as_millis() as u64
+            } else {
+                match left(began, head) {
+                    Some(ms) => ms,
+                    None => return "the request head took too long",
+                }
+            };
+            tokio::time::sleep(Duration::from_millis(idle_left.min(head_left) + 1)).await;
+        }
+    }
+}
+
+/// A request that is being answered; dropped when the answer has been sent.
+#[derive(Debug)]
+pub(crate) struct InRequest(Arc<Watch>);
+
+impl Drop for InRequest {
+    fn drop(&mut self) {
+        self.0.requests.fetch_sub(1, Ordering::Relaxed);
+        self.0.wrote();
+    }
+}
+
+/// A stream whose bytes are noticed.
+pub(crate) struct Watched<S> {
+    pub(crate) stream: S,
+    pub(crate) watch: Arc<Watch>,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut this.stream).poll_read(cx, buf);
+        if buf.filled().len() > before {
+            this.watch.read();
+        }
+        polled
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.stream).poll_write(cx, buf);
+        if matches!(polled, Poll::Ready(Ok(n)) if n > 0) {
+            this.watch.wrote();
+        }
+        polled
+    }
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.stream).poll_write_vectored(cx, bufs);
+        if matches!(polled, Poll::Ready(Ok(n)) if n > 0) {
+            this.watch.wrote();
+        }
+        polled
+    }
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
+
+/// An answer's body; its request ends when it is dropped.
+pub(crate) struct WatchedBody<B> {
+    pub(crate) body: B,
+    pub(crate) _request: InRequest,
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for WatchedBody<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        Pin::new(&mut self.get_mut().body).poll_frame(cx)
+    }
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
