@@ -1,3 +1,4 @@
 //! PromQL plan -> step batches, operator by operator.
 
+pub mod function;
 pub mod histogram;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dolmen_model::{FloatHistogram, HistLayout, Span};
+use dolmen_model::{FloatHistogram, HistLayout, HistRef, ResetHint, Span};
 
 use super::buckets::{exponential_bound, indices};
 
@@ -86,6 +86,21 @@ pub fn compact(h: &mut FloatHistogram) {
     }
     if let Some(spans) = negative {
         layout.negative_spans = spans;
+    }
+}
+
+/// No observations; buckets of the same kind as those of another histogram.
+pub fn empty_like(h: HistRef<'_>) -> FloatHistogram {
+    let schema = h.layout.schema;
+    let custom_values = h.layout.custom_values.clone();
+    FloatHistogram {
+        layout: Arc::new(HistLayout { schema, custom_values, ..HistLayout::default() }),
+        count: 0.0,
+        zero_count: 0.0,
+        sum: 0.0,
+        hint: ResetHint::Unknown,
+        positive: Vec::new(),
+        negative: Vec::new(),
     }
 }
 

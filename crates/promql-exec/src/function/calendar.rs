@@ -1,0 +1,91 @@
+//! Parts of a date in UTC: `year`, `hour`, `day_of_week`, …
+
+const DAY: i64 = 86_400;
+
+/// A part of a date.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// 0 to 59.
+    Minute,
+    /// 0 to 23.
+    Hour,
+    /// 1 to 31.
+    DayOfMonth,
+    /// 0 is Sunday.
+    DayOfWeek,
+    /// 1 to 366.
+    DayOfYear,
+    /// 28 to 31.
+    DaysInMonth,
+    /// 1 to 12.
+    Month,
+    /// Of the Gregorian calendar, also before it was in use.
+    Year,
+}
+
+impl Part {
+    /// The part that a function gives.
+    pub fn of_function(name: &str) -> Option<Part> {
+        Some(match name {
+            "minute" => Part::Minute,
+            "hour" => Part::Hour,
+            "day_of_month" => Part::DayOfMonth,
+            "day_of_week" => Part::DayOfWeek,
+            "day_of_year" => Part::DayOfYear,
+            "days_in_month" => Part::DaysInMonth,
+            "month" => Part::Month,
+            "year" => Part::Year,
+            _ => return None,
+        })
+    }
+
+    /// The part of a time in seconds since the Unix epoch; fractions are cut off. NaN for what is no time.
+    pub fn of_seconds(self, seconds: f64) -> f64 {
+        // Within ±2^60 nothing below overflows.
+        if seconds.abs() < (1i64 << 60) as f64 { self.of(seconds as i64) } else { f64::NAN }
+    }
+
+    fn of(self, seconds: i64) -> f64 {
+        let (day, second) = (seconds.div_euclid(DAY), seconds.rem_euclid(DAY));
+        let (year, month, day_of_month) = civil(day);
+        let n = match self {
+            Part::Minute => second / 60 % 60,
+            Part::Hour => second / 3600,
+            // Day 0 was a Thursday.
+            Part::DayOfWeek => (day + 4).rem_euclid(7),
+            Part::DayOfMonth => day_of_month,
+            Part::DayOfYear => {
+                const BEFORE: [i64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
+                BEFORE[month as usize - 1] + day_of_month + i64::from(month > 2 && leap(year))
+            }
+            Part::DaysInMonth => match month {
+                2 => 28 + i64::from(leap(year)),
+                4 | 6 | 9 | 11 => 30,
+                _ => 31,
+            },
+            Part::Month => month,
+            Part::Year => year,
+        };
+        n as f64
+    }
+}
+
+fn leap(year: i64) -> bool {
+    year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
+}
+
+/// Year, month and day of a day since the Unix epoch.
+///
+/// Counted in eras of 400 years that begin on 1 March, so that the leap day is the last of its year.
+fn civil(day: i64) -> (i64, i64, i64) {
+    const ERA: i64 = 146_097;
+    // 1 March 0000 was 719,468 days before the epoch.
+    let day = day + 719_468;
+    let (era, of_era) = (day.div_euclid(ERA), day.rem_euclid(ERA));
+    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let shifted = (5 * of_year + 2) / 153;
+    let day_of_month = of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    (era * 400 + year + i64::from(month <= 2), month, day_of_month)
+}
