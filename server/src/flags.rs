@@ -6,17 +6,17 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-pub use value::{Label, Millis, Size};
+pub use value::{Address, Label, Millis, Size};
 
 /// Of every role that listens.
 #[derive(Args, Debug, Clone)]
 pub struct Listen {
     /// Where HTTP is served; port 0 picks one.
     #[arg(long = "http-address", default_value = "0.0.0.0:10902", value_name = "HOST:PORT")]
-    pub http_address: value::Address,
+    pub http_address: Address,
     /// Where gRPC will be served.
     #[arg(long = "grpc-address", default_value = "0.0.0.0:10901", value_name = "HOST:PORT")]
-    pub grpc_address: value::Address,
+    pub grpc_address: Address,
     /// How long a stop waits for requests that are under way.
     #[arg(long = "http-grace-period", default_value = "2m", value_name = "DURATION")]
     pub grace: Millis,
@@ -165,7 +165,7 @@ pub struct Receive {
     pub labels: Vec<Label>,
     /// Where remote write is taken, beside the HTTP address.
     #[arg(long = "remote-write.address", default_value = "0.0.0.0:19291", value_name = "HOST:PORT")]
-    pub remote_write: value::Address,
+    pub remote_write: Address,
     /// Gateways look at the bucket this often: a shipped block stays here three times as long.
     #[command(flatten)]
     pub sync: Sync,

@@ -1,0 +1,12 @@
+//! The roles: each parses nothing and owns nothing, it puts parts together and runs them.
+
+pub mod compact;
+pub mod gateway;
+pub mod open;
+pub mod receive;
+pub mod serve;
+
+mod answers;
+mod bucket;
+mod stage;
+mod writes;
