@@ -1,0 +1,1 @@
+//! The door as a whole: the walk against prost, hostile bodies, answers.
