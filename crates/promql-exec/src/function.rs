@@ -8,7 +8,7 @@
 //!
 //! `time`, `vector`, `scalar`, `timestamp`, `absent_over_time` and `info` are the engine's own.
 
-use dolmen_model::{HistRef, Labels};
+use dolmen_model::{HistRef, Labels, format_float_general};
 
 use crate::annotation::{Annotations, Pos};
 use crate::batch::{Grid, StepBatch};
@@ -16,6 +16,8 @@ use crate::error::Result;
 
 pub mod calendar;
 pub mod classic;
+pub mod extended;
+pub mod group;
 pub mod kernel;
 pub mod map;
 pub mod math;
@@ -159,6 +161,10 @@ pub fn annotate(note: Note, metric: &str, pos: Pos, out: &mut Annotations) {
         ),
         Note::HintConflict => {
             out.warn("conflicting counter resets during histogram aggregation", pos);
+        }
+        Note::InvalidQuantile(q) => {
+            let q = format_float_general(q);
+            out.warn(format!("quantile value should be between 0 and 1, got {q}"), pos);
         }
     }
 }

@@ -24,21 +24,6 @@ pub enum Part {
 }
 
 impl Part {
-    /// The part that a function gives.
-    pub fn of_function(name: &str) -> Option<Part> {
-        Some(match name {
-            "minute" => Part::Minute,
-            "hour" => Part::Hour,
-            "day_of_month" => Part::DayOfMonth,
-            "day_of_week" => Part::DayOfWeek,
-            "day_of_year" => Part::DayOfYear,
-            "days_in_month" => Part::DaysInMonth,
-            "month" => Part::Month,
-            "year" => Part::Year,
-            _ => return None,
-        })
-    }
-
     /// The part of a time in seconds since the Unix epoch; fractions are cut off. NaN for what is no time.
     pub fn of_seconds(self, seconds: f64) -> f64 {
         // Within ±2^60 nothing below overflows.

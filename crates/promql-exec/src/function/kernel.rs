@@ -5,6 +5,8 @@
 
 use dolmen_model::{FloatHistogram, HistColumns, HistRef, Timestamp};
 
+use super::extended::Reach;
+
 /// Histogram samples of a window: a run of a series' columns.
 #[derive(Clone, Copy, Debug)]
 pub struct Hists<'a> {
@@ -63,8 +65,12 @@ pub struct Window<'a> {
     pub start: Timestamp,
     /// Where it ends; in it. Smoothed windows hold samples behind it.
     pub end: Timestamp,
+    /// The step it belongs to: differs from the end where there is an offset.
+    pub at: Timestamp,
     /// How long the range is that the query names, in seconds.
     pub seconds: f64,
+    /// How it reaches beyond its range.
+    pub reach: Reach,
 }
 
 /// What a function gives for a window.
@@ -113,7 +119,7 @@ impl Operation {
 }
 
 /// What is worth an annotation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Note {
     /// Floats and histograms in one window: no result.
     MixedKinds,
@@ -129,6 +135,8 @@ pub enum Note {
     BoundsReconciled(Operation),
     /// One histogram says there was a reset, another that there was none.
     HintConflict,
+    /// A quantile outside 0 to 1.
+    InvalidQuantile(f64),
 }
 
 /// Takes notes; the same may come many times.

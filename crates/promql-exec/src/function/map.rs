@@ -1,38 +1,67 @@
-//! The functions of each element by itself, by name.
+//! Functions of each element by itself.
 
-use super::{MapFn, MapKernel, calendar, math};
+use super::calendar::Part;
+use super::{MapFn, MapKernel, math};
 use crate::histogram::moments;
 
-/// The function of a name.
+/// The function of a name, where it is one of each element by itself.
 pub fn find(name: &str) -> Option<MapFn> {
-    if let Some(f) = math::unary(name) {
-        return Some(MapFn { kernel: MapKernel::Float(f) });
-    }
-    let kernel = match name {
-        "clamp" => MapKernel::Floats(|v, a| (a[0] <= a[1] || a[0].is_nan() || a[1].is_nan()).then(|| math::clamp(v, a[0], a[1]))),
-        "clamp_min" => MapKernel::Floats(|v, a| Some(math::max_of(a[0], v))),
-        "clamp_max" => MapKernel::Floats(|v, a| Some(math::min_of(a[0], v))),
-        "round" => MapKernel::Floats(|v, a| Some(math::round(v, a.first().copied().unwrap_or(1.0)))),
-        "histogram_count" => MapKernel::Histogram(|h| h.count),
-        "histogram_sum" => MapKernel::Histogram(|h| h.sum),
-        "histogram_avg" => MapKernel::Histogram(|h| moments::avg(h)),
-        "histogram_stdvar" => MapKernel::Histogram(|h| moments::variance(h)),
-        "histogram_stddev" => MapKernel::Histogram(|h| moments::variance(h).sqrt()),
-        _ => MapKernel::Float(part_of_date(name)?),
-    };
-    Some(MapFn { kernel })
+    FUNCTIONS.iter().find(|(n, _)| *n == name).map(|(_, kernel)| MapFn { kernel: *kernel })
 }
 
-fn part_of_date(name: &str) -> Option<fn(f64) -> f64> {
-    use calendar::Part;
-    Some(match Part::of_function(name)? {
-        Part::Minute => |v| Part::Minute.of_seconds(v),
-        Part::Hour => |v| Part::Hour.of_seconds(v),
-        Part::DayOfMonth => |v| Part::DayOfMonth.of_seconds(v),
-        Part::DayOfWeek => |v| Part::DayOfWeek.of_seconds(v),
-        Part::DayOfYear => |v| Part::DayOfYear.of_seconds(v),
-        Part::DaysInMonth => |v| Part::DaysInMonth.of_seconds(v),
-        Part::Month => |v| Part::Month.of_seconds(v),
-        Part::Year => |v| Part::Year.of_seconds(v),
-    })
+/// `clamp` and its halves have no result where the bounds cross.
+fn clamped(v: f64, min: f64, max: f64) -> Option<f64> {
+    (!(max < min)).then(|| math::clamp(v, min, max))
 }
+
+macro_rules! part {
+    ($part:expr) => {
+        MapKernel::Float(|v| $part.of_seconds(v))
+    };
+}
+
+const FUNCTIONS: &[(&str, MapKernel)] = {
+    use MapKernel::{Float, Floats, Histogram};
+    &[
+        ("abs", Float(f64::abs)),
+        ("acos", Float(f64::acos)),
+        ("acosh", Float(f64::acosh)),
+        ("asin", Float(f64::asin)),
+        ("asinh", Float(f64::asinh)),
+        ("atan", Float(f64::atan)),
+        ("atanh", Float(f64::atanh)),
+        ("ceil", Float(f64::ceil)),
+        ("clamp", Floats(|v, args| clamped(v, args[0], args[1]))),
+        ("clamp_max", Floats(|v, args| clamped(v, f64::NEG_INFINITY, args[0]))),
+        ("clamp_min", Floats(|v, args| clamped(v, args[0], f64::INFINITY))),
+        ("cos", Float(f64::cos)),
+        ("cosh", Float(f64::cosh)),
+        ("day_of_month", part!(Part::DayOfMonth)),
+        ("day_of_week", part!(Part::DayOfWeek)),
+        ("day_of_year", part!(Part::DayOfYear)),
+        ("days_in_month", part!(Part::DaysInMonth)),
+        ("deg", Float(|v| v * 180.0 / std::f64::consts::PI)),
+        ("exp", Float(f64::exp)),
+        ("floor", Float(f64::floor)),
+        ("histogram_avg", Histogram(|h| moments::avg(h))),
+        ("histogram_count", Histogram(|h| h.count)),
+        ("histogram_stddev", Histogram(|h| moments::variance(h).sqrt())),
+        ("histogram_stdvar", Histogram(|h| moments::variance(h))),
+        ("histogram_sum", Histogram(|h| h.sum)),
+        ("hour", part!(Part::Hour)),
+        ("ln", Float(f64::ln)),
+        ("log10", Float(f64::log10)),
+        ("log2", Float(f64::log2)),
+        ("minute", part!(Part::Minute)),
+        ("month", part!(Part::Month)),
+        ("rad", Float(|v| v * std::f64::consts::PI / 180.0)),
+        ("round", Floats(|v, args| Some(math::round(v, args.first().copied().unwrap_or(1.0))))),
+        ("sgn", Float(math::sgn)),
+        ("sin", Float(f64::sin)),
+        ("sinh", Float(f64::sinh)),
+        ("sqrt", Float(f64::sqrt)),
+        ("tan", Float(f64::tan)),
+        ("tanh", Float(f64::tanh)),
+        ("year", part!(Part::Year)),
+    ]
+};

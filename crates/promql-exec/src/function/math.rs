@@ -1,37 +1,7 @@
 //! Functions of one float.
 
-/// The function of a name, where it is a function of one float and nothing else.
-pub fn unary(name: &str) -> Option<fn(f64) -> f64> {
-    Some(match name {
-        "abs" => f64::abs,
-        "ceil" => f64::ceil,
-        "floor" => f64::floor,
-        "exp" => f64::exp,
-        "sqrt" => f64::sqrt,
-        "ln" => f64::ln,
-        "log2" => f64::log2,
-        "log10" => f64::log10,
-        "sgn" => sgn,
-        "sin" => f64::sin,
-        "cos" => f64::cos,
-        "tan" => f64::tan,
-        "asin" => f64::asin,
-        "acos" => f64::acos,
-        "atan" => f64::atan,
-        "sinh" => f64::sinh,
-        "cosh" => f64::cosh,
-        "tanh" => f64::tanh,
-        "asinh" => f64::asinh,
-        "acosh" => f64::acosh,
-        "atanh" => f64::atanh,
-        "deg" => |v| v * 180.0 / std::f64::consts::PI,
-        "rad" => |v| v * std::f64::consts::PI / 180.0,
-        _ => return None,
-    })
-}
-
 /// -1, 0 or 1; NaN stays, and so does the sign of zero.
-fn sgn(v: f64) -> f64 {
+pub fn sgn(v: f64) -> f64 {
     if v < 0.0 {
         -1.0
     } else if v > 0.0 {

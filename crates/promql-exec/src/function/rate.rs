@@ -5,6 +5,7 @@
 
 use dolmen_model::{FloatHistogram, HistRef, ResetHint, Timestamp};
 
+use super::extended::{self, Reach};
 use super::kernel::{Hists, Note, Notes, Operation, Value, Window};
 use crate::histogram::{Combined, Incompatible, add, compact, detect_reset, div, layout, mul, sub};
 
@@ -28,6 +29,9 @@ impl Change {
 
 /// `rate`, `increase` or `delta` of a window.
 pub fn change(what: Change, w: &Window<'_>, notes: &mut Notes<'_>) -> Value {
+    if w.reach != Reach::Plain {
+        return extended::change(what, w, notes);
+    }
     match (w.t.is_empty(), w.h.is_empty()) {
         (false, false) => {
             notes(Note::MixedKinds);
@@ -84,7 +88,11 @@ fn factor(what: Change, w: &Window<'_>, t: &[Timestamp], zero: Option<f64>) -> f
 }
 
 /// Tells what is worth telling of a combination; `None` where it was impossible.
-fn told(done: Result<Combined, Incompatible>, operation: Operation, notes: &mut Notes<'_>) -> Option<()> {
+pub(super) fn told(
+    done: Result<Combined, Incompatible>,
+    operation: Operation,
+    notes: &mut Notes<'_>,
+) -> Option<()> {
     match done {
         Ok(done) => {
             if done.bounds_reconciled {

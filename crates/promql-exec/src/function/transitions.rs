@@ -1,5 +1,6 @@
 //! How often something happened between one sample and the next: `changes`, `resets`.
 
+use super::extended::{Reach, from_anchor};
 use super::kernel::Window;
 use crate::histogram::{detect_reset, equal};
 use dolmen_model::HistRef;
@@ -13,6 +14,7 @@ enum Sample<'a> {
 
 /// How often the value changed; NaN does not differ from NaN.
 pub fn changes(w: &Window<'_>) -> Option<f64> {
+    let w = &counted(w)?;
     let floats = |a: f64, b: f64| a != b && !(a.is_nan() && b.is_nan());
     if w.h.is_empty() {
         return count_floats(w.v, floats);
@@ -26,6 +28,7 @@ pub fn changes(w: &Window<'_>) -> Option<f64> {
 
 /// How often a counter was reset; a change of kind is a reset too.
 pub fn resets(w: &Window<'_>) -> Option<f64> {
+    let w = &counted(w)?;
     if w.h.is_empty() {
         return count_floats(w.v, |a, b| b < a);
     }
@@ -34,6 +37,11 @@ pub fn resets(w: &Window<'_>) -> Option<f64> {
         (Sample::Histogram(a), Sample::Histogram(b)) => detect_reset(b, a),
         _ => true,
     })
+}
+
+/// The samples that count: of an anchored window those from its anchor on.
+fn counted<'a>(w: &Window<'a>) -> Option<Window<'a>> {
+    if w.reach == Reach::Anchored { from_anchor(w) } else { Some(*w) }
 }
 
 fn count_floats(v: &[f64], happened: impl Fn(f64, f64) -> bool) -> Option<f64> {
