@@ -14,6 +14,24 @@ pub use writer::{IndexWriter, Written};
 mod series;
 pub use series::{ChunkMeta, SERIES_ALIGN, Series, Split, put_series, split_entry};
 
+mod toc;
+pub use toc::Toc;
+
+mod symbols;
+pub use symbols::Symbols;
+
+mod table;
+pub use table::{PostingsTable, Values};
+
+mod postings;
+pub use postings::{Postings, filter, union};
+
+mod plan;
+pub use plan::Plan;
+
+pub mod header;
+pub use header::IndexHeader;
+
 /// First four bytes of an index.
 pub const INDEX_MAGIC: u32 = 0xBAAA_D700;
 
