@@ -27,7 +27,8 @@ impl Ceph {
 
     fn up(&mut self, store: &str) -> Result<()> {
         let out = place::run(Command::new(script()).arg("up").arg(&self.dir).env("CEPH_STORE", store))?;
-        self.facts = out.lines().filter_map(|l| l.split_once('=')).map(|(k, v)| (k.into(), v.into())).collect();
+        self.facts =
+            out.lines().filter_map(|l| l.split_once('=')).map(|(k, v)| (k.into(), v.into())).collect();
         Ok(())
     }
 

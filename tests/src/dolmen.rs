@@ -58,7 +58,8 @@ impl Dolmen {
             return Err(self.process.complain(&format!("{e:#}")));
         }
         let line = line.ok_or_else(|| self.process.complain("ended before it was ready"))?;
-        self.ready = line.split(' ').filter_map(|f| f.split_once('=')).map(|(k, v)| (k.into(), v.into())).collect();
+        self.ready =
+            line.split(' ').filter_map(|f| f.split_once('=')).map(|(k, v)| (k.into(), v.into())).collect();
         Ok(())
     }
 

@@ -75,7 +75,10 @@ fn answer(mut stream: TcpStream) -> Option<()> {
         }
         if line.trim().is_empty() {
             let body = page(now());
-            let head = format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n", body.len());
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n",
+                body.len()
+            );
             stream.write_all(head.as_bytes()).ok()?;
             stream.write_all(body.as_bytes()).ok()?;
         }

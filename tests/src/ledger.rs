@@ -31,7 +31,9 @@ impl Writers {
     pub fn start(dir: &Path, shape: Shape, writers: u32, batches: u64) -> Result<Writers> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("--write").arg(dir);
-        for n in [shape.start, shape.step, shape.series.into(), shape.depth.into(), writers.into(), batches as i64] {
+        for n in
+            [shape.start, shape.step, shape.series.into(), shape.depth.into(), writers.into(), batches as i64]
+        {
             command.arg(n.to_string());
         }
         let process = Process::start("writers", dir, &mut command)?;

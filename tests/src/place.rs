@@ -7,7 +7,10 @@ use anyhow::{Context, Result, bail};
 
 /// The root of the workspace.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests crate stands in the workspace").to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the tests crate stands in the workspace")
+        .to_owned()
 }
 
 /// The folder of shared test data: `DOLMEN_SHARED`, or `shared` beside the workspace.

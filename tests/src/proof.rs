@@ -51,11 +51,23 @@ struct Proof {
 const PROOFS: &[Proof] = &[
     Proof { name: "readme", shows: "the first five minutes of the README work as written", run: readme::run },
     Proof { name: "one-site", shows: "an HA pair writes, Dolmen answers what they hold", run: one_site::run },
-    Proof { name: "blocks-both-ways", shows: "blocks pass between Prometheus and Dolmen", run: blocks_both_ways::run },
+    Proof {
+        name: "blocks-both-ways",
+        shows: "blocks pass between Prometheus and Dolmen",
+        run: blocks_both_ways::run,
+    },
     Proof { name: "kill9", shows: "no acknowledged sample is lost by kill -9", run: kill9::run },
     Proof { name: "durable", shows: "every 2xx follows a sync of its samples", run: durable::run },
-    Proof { name: "ceph-stops", shows: "nothing is lost when Ceph dies, hangs or is slow", run: ceph_stops::run },
-    Proof { name: "fuzz", shows: "decoders stand arbitrary bytes, and the fuzzers find bugs", run: fuzz::run },
+    Proof {
+        name: "ceph-stops",
+        shows: "nothing is lost when Ceph dies, hangs or is slow",
+        run: ceph_stops::run,
+    },
+    Proof {
+        name: "fuzz",
+        shows: "decoders stand arbitrary bytes, and the fuzzers find bugs",
+        run: fuzz::run,
+    },
 ];
 
 /// Runs the named proofs; lists them where none is named.
@@ -84,7 +96,10 @@ pub fn main(names: &[String]) -> ExitCode {
             figures.note("failures", figures.failures.clone());
         }
         let seconds = (started.elapsed().as_secs_f64() * 10.0).round() / 10.0;
-        println!("{}", json!({"name": proof.name, "pass": pass, "seconds": seconds, "figures": figures.values}));
+        println!(
+            "{}",
+            json!({"name": proof.name, "pass": pass, "seconds": seconds, "figures": figures.values})
+        );
     }
     if all { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -24,8 +24,13 @@ fn check(args: &[&str], code: i32, stderr: &str) {
 fn version_and_help() {
     let out = run(&["--version"]);
     let version = String::from_utf8_lossy(&out.stdout).into_owned();
-    assert!(version.starts_with("dolmen ") && version.ends_with("(prometheus 3.14.0, thanos 0.43)\n"), "{version:?}");
-    for args in [&["--help"][..], &["serve", "--help"], &["store", "--help"], &["tools", "bucket", "ls", "--help"]] {
+    assert!(
+        version.starts_with("dolmen ") && version.ends_with("(prometheus 3.14.0, thanos 0.43)\n"),
+        "{version:?}"
+    );
+    for args in
+        [&["--help"][..], &["serve", "--help"], &["store", "--help"], &["tools", "bucket", "ls", "--help"]]
+    {
         let out = run(args);
         assert!(out.status.success() && !out.stdout.is_empty(), "{args:?}");
     }
@@ -58,7 +63,8 @@ fn a_port_in_use_touches_nothing() {
 fn a_locked_directory_is_refused_and_sigterm_ends_with_0() {
     let dir = place::scratch("lock").unwrap();
     let data = dir.path().join("data").display().to_string();
-    let args = ["serve", "--data-dir", &data, "--http-address", "127.0.0.1:0", "--grpc-address", "127.0.0.1:0"];
+    let args =
+        ["serve", "--data-dir", &data, "--http-address", "127.0.0.1:0", "--grpc-address", "127.0.0.1:0"];
     let mut first = Dolmen::start("serve", dir.path(), &args).unwrap();
     assert_eq!(first.ready["role"], "serve");
     assert_eq!(first.ready["data"], data);
@@ -75,7 +81,15 @@ fn an_unknown_feature_is_a_warning() {
     let dir = place::scratch("feature").unwrap();
     let data = dir.path().join("data").display().to_string();
     let mut dolmen = Command::new(place::dolmen().unwrap());
-    dolmen.args(["serve", "--data-dir", &data, "--http-address", "127.0.0.1:0", "--grpc-address", "127.0.0.1:0"]);
+    dolmen.args([
+        "serve",
+        "--data-dir",
+        &data,
+        "--http-address",
+        "127.0.0.1:0",
+        "--grpc-address",
+        "127.0.0.1:0",
+    ]);
     dolmen.args(["--enable-feature", "exemplar-storage"]);
     let mut dolmen = Dolmen::launch("serve", dir.path(), &mut dolmen).unwrap();
     dolmen.await_ready(Duration::from_secs(30)).unwrap();

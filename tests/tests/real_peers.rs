@@ -17,7 +17,8 @@ fn a_real_prometheus_sends_and_the_same_points_come_back() {
     }
     let dir = place::scratch("sends").unwrap();
     let data = dir.path().join("data").display().to_string();
-    let args = ["serve", "--data-dir", &data, "--http-address", "127.0.0.1:0", "--grpc-address", "127.0.0.1:0"];
+    let args =
+        ["serve", "--data-dir", &data, "--http-address", "127.0.0.1:0", "--grpc-address", "127.0.0.1:0"];
     let dolmen = Dolmen::start("serve", dir.path(), &args).unwrap();
     let exporter = Exporter::start().unwrap();
     let config = format!(
@@ -58,8 +59,17 @@ fn receive_gateway_and_compact_share_a_real_ceph() {
     let config = ceph.objstore().unwrap();
     let path = |name: &str| dir.path().join(name).display().to_string();
     let (tsdb, gateway_data, compact_data) = (path("tsdb"), path("gateway"), path("compact"));
-    let common = ["--http-address", "127.0.0.1:0", "--grpc-address", "127.0.0.1:0", "--objstore.config", &config];
-    let receive = ["receive", "--tsdb.path", &tsdb, "--label", "site=\"dc-a\"", "--remote-write.address", "127.0.0.1:0"];
+    let common =
+        ["--http-address", "127.0.0.1:0", "--grpc-address", "127.0.0.1:0", "--objstore.config", &config];
+    let receive = [
+        "receive",
+        "--tsdb.path",
+        &tsdb,
+        "--label",
+        "site=\"dc-a\"",
+        "--remote-write.address",
+        "127.0.0.1:0",
+    ];
     let blocks = ["--tsdb.min-block-duration", "10m", "--tsdb.max-block-duration", "10m"];
     let receiver = Dolmen::start("receive", dir.path(), &[&receive[..], &common, &blocks].concat()).unwrap();
     let client = receiver.client().unwrap();
@@ -71,7 +81,8 @@ fn receive_gateway_and_compact_share_a_real_ceph() {
     }
     assert_eq!(client.post("/-/flush", &[], vec![]).unwrap().0, 204);
     let compact = ["compact", "--data-dir", &compact_data, "--objstore.config", &config];
-    let at_once = ["--consistency-delay", "0s", "--delete-delay", "0s", "--compact.block-ranges", "10m,30m,1h"];
+    let at_once =
+        ["--consistency-delay", "0s", "--delete-delay", "0s", "--compact.block-ranges", "10m,30m,1h"];
     let mut command = dolmen::command(&[&compact[..], &at_once].concat()).unwrap();
     place::run(&mut command).unwrap();
     let args = ["gateway", "--data-dir", &gateway_data, "--sync-block-duration", "1s"];
@@ -85,13 +96,18 @@ fn receive_gateway_and_compact_share_a_real_ceph() {
         assert!(s.points == want, "series {i}: {} points", s.points.len());
         assert_eq!(s.metric["site"], "dc-a");
     }
-    let list = place::run(&mut dolmen::command(&["tools", "bucket", "ls", "-o", "json", "--objstore.config", &config]).unwrap());
+    let list = place::run(
+        &mut dolmen::command(&["tools", "bucket", "ls", "-o", "json", "--objstore.config", &config]).unwrap(),
+    );
     let levels: Vec<i64> = list
         .unwrap()
         .lines()
         .map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap()["level"].as_i64().unwrap())
         .collect();
     assert!(levels.iter().any(|l| *l > 1), "{levels:?}");
-    let verify = dolmen::command(&["tools", "bucket", "verify", "--objstore.config", &config]).unwrap().output().unwrap();
+    let verify = dolmen::command(&["tools", "bucket", "verify", "--objstore.config", &config])
+        .unwrap()
+        .output()
+        .unwrap();
     assert!(verify.status.success(), "{}", String::from_utf8_lossy(&verify.stdout));
 }

@@ -53,7 +53,8 @@ fn ours(package: &Value) -> Option<&str> {
 
 /// Crate -> crates that it may import, from the table.
 fn allowed() -> BTreeMap<String, BTreeSet<String>> {
-    let text = std::fs::read_to_string(place::root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md is there");
+    let text =
+        std::fs::read_to_string(place::root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md is there");
     let rows: Vec<Vec<String>> = text
         .lines()
         .skip_while(|l| !l.starts_with("| layer |"))
@@ -179,7 +180,8 @@ fn formats_know_neither_tokio_nor_buckets() {
 
 #[test]
 fn every_file_says_what_it_is_for() {
-    let files = place::run(Command::new("git").args(["ls-files", "*.rs"]).current_dir(place::root())).expect("git");
+    let files =
+        place::run(Command::new("git").args(["ls-files", "*.rs"]).current_dir(place::root())).expect("git");
     let silent: Vec<&str> = files
         .lines()
         .filter(|f| std::fs::read_to_string(place::root().join(f)).is_ok_and(|t| !t.starts_with("//!")))

@@ -14,22 +14,30 @@ use serde_json::json;
 
 fn serve(dir: &Path, more: &[&str]) -> Dolmen {
     let data = dir.join("data").display().to_string();
-    let args = ["serve", "--data-dir", &data, "--http-address", "127.0.0.1:0", "--grpc-address", "127.0.0.1:0"];
-    let quick = ["--tsdb.min-block-duration", "2m", "--tsdb.max-block-duration", "2m", "--sync-block-duration", "1s"];
-    Dolmen::start("serve", dir, &[&args[..], &quick, more].concat()).unwrap()
+    let args =
+        ["serve", "--data-dir", &data, "--http-address", "127.0.0.1:0", "--grpc-address", "127.0.0.1:0"];
+    let quick =
+        ["--tsdb.min-block-duration", "2m", "--tsdb.max-block-duration", "2m", "--sync-block-duration", "1s"];
+    Dolmen::start("serve", dir, &[&args[..], &quick, more].concat()).expect("serve starts")
 }
 
-fn write(client: &Client, series: &[(&[(&str, &str)], &[(i64, f64)])]) -> (u16, String) {
+/// Labels and samples of one series.
+type Written<'a> = (&'a [(&'a str, &'a str)], &'a [(i64, f64)]);
+
+fn write(client: &Client, series: &[Written]) -> (u16, String) {
     let timeseries = series
         .iter()
         .map(|(labels, samples)| TimeSeries {
             labels: labels.iter().map(|(n, v)| Label { name: (*n).into(), value: (*v).into() }).collect(),
-            samples: samples.iter().map(|(timestamp, value)| Sample { value: *value, timestamp: *timestamp }).collect(),
+            samples: samples
+                .iter()
+                .map(|(timestamp, value)| Sample { value: *value, timestamp: *timestamp })
+                .collect(),
             ..TimeSeries::default()
         })
         .collect();
     let body = load::compress(&WriteRequest { timeseries, ..WriteRequest::default() });
-    client.post("/api/v1/write", &load::HEADERS, body).unwrap()
+    client.post("/api/v1/write", &load::HEADERS, body).expect("an answer")
 }
 
 #[test]
@@ -65,11 +73,16 @@ fn what_is_written_is_answered_before_and_after_cut_restart_and_compaction() {
 
     let bucket = dir.path().join("data/bucket");
     let config = format!("{{type: FILESYSTEM, config: {{directory: {}}}}}", bucket.display());
-    let verify = dolmen::command(&["tools", "bucket", "verify", "--objstore.config", &config]).unwrap().output().unwrap();
+    let verify = dolmen::command(&["tools", "bucket", "verify", "--objstore.config", &config])
+        .unwrap()
+        .output()
+        .unwrap();
     let text = String::from_utf8_lossy(&verify.stdout).into_owned();
     assert!(verify.status.success(), "{text}");
     assert!(text.trim_end().ends_with("24000 samples, 0 problems"), "{text}");
-    let list = place::run(&mut dolmen::command(&["tools", "bucket", "ls", "-o", "json", "--objstore.config", &config]).unwrap());
+    let list = place::run(
+        &mut dolmen::command(&["tools", "bucket", "ls", "-o", "json", "--objstore.config", &config]).unwrap(),
+    );
     let first: serde_json::Value = serde_json::from_str(list.unwrap().lines().next().unwrap()).unwrap();
     assert_eq!(first["labels"], json!({"dolmen": "local"}));
     for key in ["ulid", "mint", "maxt", "samples", "series", "level", "resolution", "source", "bytes"] {
@@ -125,7 +138,8 @@ fn replicas_are_deduplicated_and_labels_of_ours_do_not_show() {
         assert_eq!(names("true"), [json!({"__name__": "up", "job": "x", "site": "dc-a"})]);
         assert_eq!(
             names("false"),
-            ["1", "2"].map(|r| json!({"__name__": "up", "job": "x", "site": "dc-a", "prometheus_replica": r}))
+            ["1", "2"]
+                .map(|r| json!({"__name__": "up", "job": "x", "site": "dc-a", "prometheus_replica": r}))
         );
         assert_eq!(client.post("/-/flush", &[], vec![]).unwrap().0, 204);
     }
@@ -156,7 +170,8 @@ fn what_is_refused_is_told_and_the_rest_is_stored() {
     }
     let found = client.instant("a[1m]", t + 1000, &[]).unwrap();
     assert_eq!(found[0].points, [(t, 1f64.to_bits()), (t + 1000, 2f64.to_bits())]);
-    let post = |headers: &[(&str, &str)], body: Vec<u8>| client.post("/api/v1/write", headers, body).unwrap().0;
+    let post =
+        |headers: &[(&str, &str)], body: Vec<u8>| client.post("/api/v1/write", headers, body).unwrap().0;
     let tenant = [&load::HEADERS[..], &[("THANOS-TENANT", "other")]].concat();
     assert_eq!(post(&tenant, vec![0]), 400);
     assert_eq!(post(&[("Content-Type", "text/plain")], vec![0]), 415);

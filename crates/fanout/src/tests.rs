@@ -31,10 +31,17 @@ impl Queryable for Fixed {
             let series = sets
                 .iter()
                 .map(|set| {
-                    let chunk =
-                        RawChunk { mint: 0, maxt: 1, encoding: Encoding::Xor, data: Bytes::from_static(b"x") };
-                    let part =
-                        Part { source: SourceId::new([self.source]), masked: Arc::from([]), chunks: vec![chunk] };
+                    let chunk = RawChunk {
+                        mint: 0,
+                        maxt: 1,
+                        encoding: Encoding::Xor,
+                        data: Bytes::from_static(b"x"),
+                    };
+                    let part = Part {
+                        source: SourceId::new([self.source]),
+                        masked: Arc::from([]),
+                        chunks: vec![chunk],
+                    };
                     RawSeries { label: labels.push(set.iter()), parts: [part].into_iter().collect() }
                 })
                 .collect();
@@ -46,8 +53,11 @@ impl Queryable for Fixed {
     }
 
     async fn labels(&self, _: &Ctx, _: &Select, _: LabelAsk) -> Result<Answer<Vec<SmolStr>>> {
-        let mut names: Vec<SmolStr> =
-            self.series.iter().flat_map(|s| s.iter().map(|(n, _)| SmolStr::from(n)).collect::<Vec<_>>()).collect();
+        let mut names: Vec<SmolStr> = self
+            .series
+            .iter()
+            .flat_map(|s| s.iter().map(|(n, _)| SmolStr::from(n)).collect::<Vec<_>>())
+            .collect();
         names.sort();
         names.dedup();
         Ok(Answer::whole(names))
@@ -62,7 +72,8 @@ fn fanout(members: &[Vec<Labels>], per_batch: usize) -> Fanout<Vec<Arc<dyn Query
             .iter()
             .zip(SOURCES)
             .map(|(series, source)| {
-                Arc::new(Fixed { series: series.clone(), per_batch, source, missing: vec![] }) as Arc<dyn Queryable>
+                Arc::new(Fixed { series: series.clone(), per_batch, source, missing: vec![] })
+                    as Arc<dyn Queryable>
             })
             .collect(),
     )
@@ -120,12 +131,8 @@ proptest! {
 
 #[test]
 fn what_a_member_lacks_the_answer_lacks() {
-    let missing = Missing {
-        site: "dc-b".into(),
-        store: "b".into(),
-        range: TimeRange::ALL,
-        cause: "no answer".into(),
-    };
+    let missing =
+        Missing { site: "dc-b".into(), store: "b".into(), range: TimeRange::ALL, cause: "no answer".into() };
     let member = |missing: Vec<Missing>| -> Arc<dyn Queryable> {
         Arc::new(Fixed { series: vec![Labels::from_pairs([("a", "1")])], per_batch: 1, source: "a", missing })
     };
@@ -139,7 +146,8 @@ fn the_limit_counts_merged_series() {
     let series: Vec<Labels> = ["1", "2", "3"].iter().map(|v| Labels::from_pairs([("a", v)])).collect();
     let both = fanout(&[series.clone(), series], 1);
     let select = Select { limit: std::num::NonZeroU64::new(2), ..Select::new(TimeRange::ALL, []) };
-    let frames: Vec<_> = run(async { both.select(&Ctx::unbounded(), &select).await.unwrap().collect().await });
+    let frames: Vec<_> =
+        run(async { both.select(&Ctx::unbounded(), &select).await.unwrap().collect().await });
     let n: usize = frames.iter().map(|f| if let Ok(Frame::Batch(b)) = f { b.series.len() } else { 0 }).sum();
     assert_eq!(n, 2);
 }

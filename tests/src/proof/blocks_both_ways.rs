@@ -62,8 +62,17 @@ fn same_writes(dir: &Path, figures: &mut Figures) -> Result<()> {
     let copy = copy_with_empty_wal(&bucket, &dir.join("cut"))?;
     same_dump(&floats, &dump(&copy)?, "cut blocks", figures)?;
     let status = dolmen::command(&[
-        "compact", "--objstore.config", &config, "--data-dir", &dir.join("compact").display().to_string(),
-        "--consistency-delay", "0s", "--delete-delay", "0s", "--compact.block-ranges", "10m,30m,1h",
+        "compact",
+        "--objstore.config",
+        &config,
+        "--data-dir",
+        &dir.join("compact").display().to_string(),
+        "--consistency-delay",
+        "0s",
+        "--delete-delay",
+        "0s",
+        "--compact.block-ranges",
+        "10m,30m,1h",
     ])?
     .status()?;
     ensure!(status.success(), "compact: {status}");
@@ -86,9 +95,23 @@ fn same_writes(dir: &Path, figures: &mut Figures) -> Result<()> {
 fn receive(dir: &Path, config: &str) -> Result<Dolmen> {
     let data = dir.join("data").display().to_string();
     let args = [
-        "receive", "--tsdb.path", &data, "--http-address", "127.0.0.1:0", "--grpc-address", "127.0.0.1:0",
-        "--remote-write.address", "127.0.0.1:0", "--objstore.config", config, "--label", "site=\"dc-a\"",
-        "--tsdb.min-block-duration", "10m", "--tsdb.max-block-duration", "10m",
+        "receive",
+        "--tsdb.path",
+        &data,
+        "--http-address",
+        "127.0.0.1:0",
+        "--grpc-address",
+        "127.0.0.1:0",
+        "--remote-write.address",
+        "127.0.0.1:0",
+        "--objstore.config",
+        config,
+        "--label",
+        "site=\"dc-a\"",
+        "--tsdb.min-block-duration",
+        "10m",
+        "--tsdb.max-block-duration",
+        "10m",
     ];
     Dolmen::start("receive", dir, &args)
 }
@@ -121,7 +144,10 @@ fn histograms(shape: &Shape, b: u64) -> Vec<u8> {
                     schema: 3,
                     zero_threshold: 1e-128,
                     zero_count: Some(histogram::ZeroCount::ZeroCountInt(n)),
-                    positive_spans: vec![BucketSpan { offset: -2, length: 2 }, BucketSpan { offset: 1, length: 1 }],
+                    positive_spans: vec![
+                        BucketSpan { offset: -2, length: 2 },
+                        BucketSpan { offset: 1, length: 1 },
+                    ],
                     positive_deltas: vec![n as i64, 0, 0],
                     timestamp: shape.time(BATCHES * u64::from(shape.depth) + b),
                     ..Histogram::default()
@@ -179,7 +205,9 @@ fn same_answers(own: &Client, ours: &Client, shape: &Shape, figures: &mut Figure
         let got = ours.query("/api/v1/query_range", &form)?;
         let n = want["data"]["result"].as_array().map_or(0, Vec::len);
         figures.count("prometheus_on_our_blocks_series", n as u64);
-        figures.check(n > 0 && want["data"] == got["data"], || format!("{query}: Prometheus answers differently"));
+        figures.check(n > 0 && want["data"] == got["data"], || {
+            format!("{query}: Prometheus answers differently")
+        });
     }
     Ok(())
 }
@@ -211,7 +239,9 @@ fn recorded_answers(
     let last = text.lines().last().unwrap_or("").to_owned();
     let (passed, failed) = last
         .split_once(" passed, ")
-        .and_then(|(p, f)| Some((p.trim().parse::<u64>().ok()?, f.strip_suffix(" failed")?.parse::<u64>().ok()?)))
+        .and_then(|(p, f)| {
+            Some((p.trim().parse::<u64>().ok()?, f.strip_suffix(" failed")?.parse::<u64>().ok()?))
+        })
         .with_context(|| format!("{blocks}: last line of check.py: {last}"))?;
     let share = passed as f64 / (passed + failed).max(1) as f64;
     figures.note(&name, format!("{passed} of {} agree ({:.1} %)", passed + failed, share * 100.0));

@@ -134,21 +134,24 @@ fn flush(client: &crate::http::Client) -> Result<()> {
 }
 
 fn fault(ceph: &mut Ceph, proxy: &Proxy, action: &str) -> Result<()> {
-    match action {
-        "" => Ok(proxy.delay_ms.store(400, Ordering::Relaxed)),
-        action => ceph.act(action),
+    if action.is_empty() {
+        proxy.delay_ms.store(400, Ordering::Relaxed);
+        return Ok(());
     }
+    ceph.act(action)
 }
 
 fn restore(ceph: &mut Ceph, proxy: &Proxy, action: &str) -> Result<()> {
-    match action {
-        "" => Ok(proxy.delay_ms.store(0, Ordering::Relaxed)),
-        action => ceph.act(action),
+    if action.is_empty() {
+        proxy.delay_ms.store(0, Ordering::Relaxed);
+        return Ok(());
     }
+    ceph.act(action)
 }
 
 fn judge(client: &crate::http::Client, config: &str, writers: &Writers, figures: &mut Figures) -> Result<()> {
-    let verify = dolmen::command(&["tools", "bucket", "verify", "--objstore.config-file", config])?.output()?;
+    let verify =
+        dolmen::command(&["tools", "bucket", "verify", "--objstore.config-file", config])?.output()?;
     let text = String::from_utf8_lossy(&verify.stdout).into_owned();
     let last = text.lines().last().unwrap_or("").to_owned();
     figures.check(verify.status.success(), || format!("verify: {}: {last}", verify.status));
@@ -165,7 +168,8 @@ fn judge(client: &crate::http::Client, config: &str, writers: &Writers, figures:
         let n = answer.first().and_then(|s| s.points.first()).map_or(0.0, |p| f64::from_bits(p.1)) as u64;
         // One batch may have been stored without its acknowledgement having come back.
         let more = writers.shape.batch_samples();
-        figures.check(n >= samples && n <= samples + more, || format!("{query}: {n}, acknowledged {samples}"));
+        figures
+            .check(n >= samples && n <= samples + more, || format!("{query}: {n}, acknowledged {samples}"));
         found += n;
         owed += samples;
     }

@@ -16,7 +16,8 @@ use crate::{load, place};
 
 const THREADS: u32 = 4;
 const BATCHES: u32 = 60;
-const CALLS: &str = "trace=read,recvfrom,recvmsg,write,writev,pwrite64,pwritev,sendto,sendmsg,fsync,fdatasync,openat";
+const CALLS: &str =
+    "trace=read,recvfrom,recvmsg,write,writev,pwrite64,pwritev,sendto,sendmsg,fsync,fdatasync,openat";
 
 pub fn run(figures: &mut Figures) -> Result<()> {
     if place::missing(&["strace"]).is_some() {
@@ -46,7 +47,9 @@ pub fn run(figures: &mut Figures) -> Result<()> {
     let synced = judge(&trace, &ids)?;
     figures.note("batches", ids.len());
     figures.note("acknowledged_after_sync", synced);
-    figures.check(synced == ids.len(), || format!("{synced} of {} batches were synced before their 2xx", ids.len()));
+    figures.check(synced == ids.len(), || {
+        format!("{synced} of {} batches were synced before their 2xx", ids.len())
+    });
     Ok(())
 }
 

@@ -36,7 +36,8 @@ pub fn run(figures: &mut Figures) -> Result<()> {
         let runs: Vec<_> = pair
             .iter()
             .map(|target| {
-                let (target, seeds, fuzz, dir) = (*target, seeds.clone(), fuzz.clone(), dir.path().to_owned());
+                let (target, seeds, fuzz, dir) =
+                    (*target, seeds.clone(), fuzz.clone(), dir.path().to_owned());
                 std::thread::spawn(move || (target, clean_run(&fuzz, &dir, &seeds, target, seconds)))
             })
             .collect();
@@ -73,7 +74,13 @@ fn build(fuzz: &Path, features: &[&str]) -> Result<()> {
 }
 
 /// A fresh corpus folder of a target, beside its seeds.
-fn command(fuzz: &Path, dir: &Path, seeds: &Path, target: &str, features: &[&str]) -> Result<(Command, PathBuf)> {
+fn command(
+    fuzz: &Path,
+    dir: &Path,
+    seeds: &Path,
+    target: &str,
+    features: &[&str],
+) -> Result<(Command, PathBuf)> {
     let corpus = dir.join(format!("corpus-{target}-{}", features.len()));
     let artifacts = dir.join(format!("artifacts-{target}-{}/", features.len()));
     std::fs::create_dir_all(&corpus)?;

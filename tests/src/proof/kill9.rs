@@ -29,7 +29,11 @@ pub fn run(figures: &mut Figures) -> Result<()> {
     let mut round = 0;
     while round < ROUNDS || aimed < 25 || writers.samples()? < 10_000_000 {
         round += 1;
-        anyhow::ensure!(round < 4 * ROUNDS, "{aimed} aimed kills, {} samples after {round} rounds", writers.samples()?);
+        anyhow::ensure!(
+            round < 4 * ROUNDS,
+            "{aimed} aimed kills, {} samples after {round} rounds",
+            writers.samples()?
+        );
         let started = Instant::now();
         let mut dolmen = start(dir.path(), &data_dir)?;
         slowest = slowest.max(started.elapsed());
@@ -99,5 +103,6 @@ fn under_way(data: &Path, within: Duration) -> bool {
 }
 
 fn unfinished(dir: &Path, is: &dyn Fn(&str) -> bool) -> bool {
-    std::fs::read_dir(dir).is_ok_and(|mut d| d.any(|e| e.is_ok_and(|e| e.file_name().to_str().is_some_and(is))))
+    std::fs::read_dir(dir)
+        .is_ok_and(|mut d| d.any(|e| e.is_ok_and(|e| e.file_name().to_str().is_some_and(is))))
 }

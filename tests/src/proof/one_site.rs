@@ -189,7 +189,8 @@ fn compare(stand: &Stand, t: i64, figures: &mut Figures) -> Result<()> {
         figures.count("replica_series", want1.len() as u64);
         figures.count("replica_samples", want1.values().map(|p| p.len() as u64).sum());
         figures.check(!want1.is_empty(), || format!("{selector}: nothing to compare"));
-        figures.check(got1 == want1, || format!("{selector}: replica 1 at {t}: {}", difference(&want1, &got1)));
+        figures
+            .check(got1 == want1, || format!("{selector}: replica 1 at {t}: {}", difference(&want1, &got1)));
         let got = ask(&dolmen, selector, "true")?;
         figures.count("deduplicated_series", got.len() as u64);
         let keys: BTreeSet<_> = want1.keys().chain(want2.keys()).collect();
@@ -210,7 +211,13 @@ fn compare(stand: &Stand, t: i64, figures: &mut Figures) -> Result<()> {
 }
 
 /// Deduplicated points against the two replicas they come from.
-fn judge(metric: &Metric, points: &[(i64, u64)], one: &[(i64, u64)], two: &[(i64, u64)], figures: &mut Figures) {
+fn judge(
+    metric: &Metric,
+    points: &[(i64, u64)],
+    one: &[(i64, u64)],
+    two: &[(i64, u64)],
+    figures: &mut Figures,
+) {
     let known: BTreeSet<_> = one.iter().chain(two).collect();
     let times: BTreeSet<i64> = known.iter().map(|p| p.0).collect();
     figures.count("deduplicated_samples", points.len() as u64);
@@ -254,10 +261,18 @@ fn obeys(dolmen: &Client, t: i64, dedup: &str, figures: &mut Figures) -> Result<
 
 /// A gateway over the same bucket, for the time that is in the bucket.
 fn gateway_alone(dir: &Path, stand: &Stand, figures: &mut Figures) -> Result<()> {
-    let out = place::run(crate::dolmen::command(&[
-        "tools", "bucket", "ls", "-o", "json", "--objstore.config-file", &stand.objstore,
-    ])?
-    .env("RUST_BACKTRACE", "0"))?;
+    let out = place::run(
+        crate::dolmen::command(&[
+            "tools",
+            "bucket",
+            "ls",
+            "-o",
+            "json",
+            "--objstore.config-file",
+            &stand.objstore,
+        ])?
+        .env("RUST_BACKTRACE", "0"),
+    )?;
     let mut newest = i64::MIN;
     for line in out.lines() {
         let block: serde_json::Value = serde_json::from_str(line)?;
@@ -304,12 +319,17 @@ fn gateway_alone(dir: &Path, stand: &Stand, figures: &mut Figures) -> Result<()>
 fn difference(want: &Points, got: &Points) -> String {
     for (metric, points) in want {
         match got.get(metric) {
-            None => return format!("{metric:?} missing ({} series expected, {} came)", want.len(), got.len()),
+            None => {
+                return format!("{metric:?} missing ({} series expected, {} came)", want.len(), got.len());
+            }
             Some(found) if found != points => {
                 let missing = points.iter().find(|p| !found.contains(p));
                 let extra = found.iter().find(|p| !points.contains(p));
-                return format!("{metric:?}: {} samples expected, {} came; missing {missing:?}, extra {extra:?}",
-                    points.len(), found.len());
+                return format!(
+                    "{metric:?}: {} samples expected, {} came; missing {missing:?}, extra {extra:?}",
+                    points.len(),
+                    found.len()
+                );
             }
             Some(_) => {}
         }

@@ -45,7 +45,9 @@ pub fn run(figures: &mut Figures) -> Result<()> {
             server = Some(serve(&clone, dir.path(), script)?);
             let cold = started.elapsed() - download;
             figures.note("cold_seconds", cold.as_secs_f64().round());
-            figures.check(cold <= Duration::from_secs(720), || format!("first answer after {cold:?}, expected 12 min"));
+            figures.check(cold <= Duration::from_secs(720), || {
+                format!("first answer after {cold:?}, expected 12 min")
+            });
         } else {
             step(&clone, script, block.expected.as_deref(), figures)?;
         }
@@ -58,7 +60,9 @@ pub fn run(figures: &mut Figures) -> Result<()> {
     let mut second = serve(&clone, dir.path(), "cargo run --release -- serve")?;
     let warm = again.elapsed();
     figures.note("warm_seconds", (warm.as_secs_f64() * 10.0).round() / 10.0);
-    figures.check(warm <= Duration::from_secs(15), || format!("warm start answered after {warm:?}, expected 15 s"));
+    figures.check(warm <= Duration::from_secs(15), || {
+        format!("warm start answered after {warm:?}, expected 15 s")
+    });
     stop(&mut second)
 }
 
@@ -115,7 +119,9 @@ fn matches(pattern: &str, found: &str) -> bool {
             None => return false,
         }
     }
-    rest.is_empty() || (open && pattern.ends_with('…')) || found.ends_with(pattern.rsplit('…').next().unwrap_or(""))
+    rest.is_empty()
+        || (open && pattern.ends_with('…'))
+        || found.ends_with(pattern.rsplit('…').next().unwrap_or(""))
 }
 
 /// The `sh` blocks of the first section, each with the `text` block that follows it.
