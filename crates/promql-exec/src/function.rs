@@ -18,6 +18,7 @@ pub mod calendar;
 pub mod classic;
 pub mod extended;
 pub mod group;
+pub mod info;
 pub mod kernel;
 pub mod map;
 pub mod math;

@@ -285,3 +285,127 @@ proptest! {
         prop_assert_eq!(rate::change(rate::Change::Increase, &w, &mut |_| {}), Value::Float(value - v[0]));
     }
 }
+
+/// A batch of one step, every element 1 or what is given.
+fn batch(series: &[(&[(&str, &str)], f64)]) -> StepBatch {
+    let mut batch = StepBatch::new(1);
+    for (labels, v) in series {
+        let row = batch.push(Labels::from_pairs(labels.iter().copied()), false);
+        batch.set(row, 0, *v);
+    }
+    batch
+}
+
+fn texts(batch: &StepBatch) -> Vec<String> {
+    let floats = (0..batch.len()).filter(|row| !batch.is_blank(*row));
+    floats.map(|row| format!("{} {}", batch.heads[row].labels, batch.floats(row)[0])).collect()
+}
+
+#[test]
+fn info_adds_the_labels_of_the_newest_info_series() {
+    let base = batch(&[
+        (&[("__name__", "m"), ("instance", "a"), ("job", "1"), ("x", "own")], 2.0),
+        (&[("__name__", "m"), ("instance", "b"), ("job", "1")], 3.0),
+    ]);
+    let info = batch(&[
+        (&[("__name__", "target_info"), ("instance", "a"), ("job", "1"), ("v", "old"), ("x", "no")], 1.0),
+        (&[("__name__", "target_info"), ("instance", "a"), ("job", "1"), ("v", "new"), ("w", "1")], 2.0),
+    ]);
+    let names = info::metric_names(&[]).unwrap();
+    let out = info::join(&base, &info, &names, &[]).unwrap();
+    assert_eq!(
+        texts(&out),
+        [
+            r#"{__name__="m", instance="a", job="1", v="new", w="1", x="own"} 2"#,
+            r#"{__name__="m", instance="b", job="1"} 3"#,
+        ]
+    );
+    // Only what is named, and no element without it.
+    let only = [dolmen_model::Matcher::eq("v", "new")];
+    let out = info::join(&base, &info, &names, &only).unwrap();
+    assert_eq!(texts(&out), [r#"{__name__="m", instance="a", job="1", v="new", x="own"} 2"#]);
+    let twins = batch(&[
+        (&[("__name__", "target_info"), ("instance", "a"), ("job", "1"), ("v", "1")], 1.0),
+        (&[("__name__", "target_info"), ("instance", "a"), ("job", "1"), ("v", "2")], 1.0),
+    ]);
+    assert!(info::join(&base, &twins, &names, &[]).is_err());
+    let wanted = info::wanted(&base, &names).unwrap().unwrap();
+    assert_eq!(
+        wanted.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        [r#"instance=~"a|b""#, r#"job=~"1""#]
+    );
+    assert!(info::wanted(&info, &names).unwrap().is_none());
+}
+
+/// A call as the engine makes it.
+fn call<'a>(
+    name: &'a str,
+    scalars: &'a [Vec<f64>],
+    strings: &'a [String],
+    absent: &'a Labels,
+) -> GroupCall<'a> {
+    GroupCall {
+        name,
+        grid: Grid::instant(0),
+        scalars,
+        strings,
+        args: &[Pos(1), Pos(2), Pos(3)],
+        vector: Pos(2),
+        pos: Pos(0),
+        absent_labels: absent,
+        delayed_names: false,
+    }
+}
+
+#[test]
+fn histograms_of_both_kinds_have_quantiles() {
+    let mut input = batch(&[
+        (&[("__name__", "b"), ("le", "0.1"), ("i", "1")], 1.0),
+        (&[("__name__", "b"), ("le", "+Inf"), ("i", "1")], 4.0),
+        (&[("__name__", "b"), ("le", "0.2"), ("i", "1")], 3.0),
+        (&[("__name__", "b"), ("le", "x")], 3.0),
+    ]);
+    let row = input.push(Labels::from_pairs([("__name__", "n")]), false);
+    input.set_hist(row, 0, Arc::new(hist(&[2.0, 2.0], ResetHint::Gauge)));
+    let empty = Labels::empty();
+    let quantile = group::find("histogram_quantile").unwrap().kernel;
+    let mut notes = Annotations::default();
+    let out = quantile(&call("", &[vec![0.5]], &[], &empty), input.clone(), &mut notes).unwrap();
+    assert_eq!(texts(&out), [r#"{i="1"} 0.15000000000000002"#, "{} 1"]);
+    let (warnings, infos) = notes.render("histogram_quantile(0.5, x)", 0);
+    assert_eq!(
+        warnings,
+        [r#"PromQL warning: bucket label "le" is missing or has a malformed value of "x" (1:3)"#]
+    );
+    assert!(infos.is_empty());
+    let quantiles = group::find("histogram_quantiles").unwrap().kernel;
+    let strings = ["q".to_owned()];
+    let scalars = [vec![0.0], vec![1.0]];
+    let out = quantiles(&call("", &scalars, &strings, &empty), input.clone(), &mut notes).unwrap();
+    assert_eq!(
+        texts(&out),
+        [r#"{i="1", q="0.0"} 0"#, r#"{i="1", q="1.0"} 0.2"#, r#"{q="0.0"} 0.5"#, r#"{q="1.0"} 2"#]
+    );
+    let fraction = group::find("histogram_fraction").unwrap().kernel;
+    let scalars = [vec![0.0], vec![0.1]];
+    let out = fraction(&call("", &scalars, &[], &empty), input, &mut notes).unwrap();
+    assert_eq!(texts(&out), [r#"{i="1"} 0.25"#, "{} 0"]);
+}
+
+#[test]
+fn sorting_and_absence() {
+    let input = batch(&[(&[("a", "10")], 2.0), (&[("a", "9")], f64::NAN), (&[("a", "b")], 1.0)]);
+    let absent = Labels::from_pairs([("job", "x")]);
+    let run = |name: &str, strings: &[String], input: &StepBatch| {
+        let kernel = group::find(name).unwrap().kernel;
+        texts(
+            &kernel(&call(name, &[], strings, &absent), input.clone(), &mut Annotations::default()).unwrap(),
+        )
+    };
+    assert_eq!(run("sort", &[], &input), [r#"{a="b"} 1"#, r#"{a="10"} 2"#, r#"{a="9"} NaN"#]);
+    assert_eq!(run("sort_desc", &[], &input), [r#"{a="10"} 2"#, r#"{a="b"} 1"#, r#"{a="9"} NaN"#]);
+    let by = ["a".to_owned()];
+    assert_eq!(run("sort_by_label", &by, &input), [r#"{a="9"} NaN"#, r#"{a="10"} 2"#, r#"{a="b"} 1"#]);
+    assert!(run("absent", &[], &input).is_empty());
+    assert_eq!(run("absent", &[], &StepBatch::new(1)), [r#"{job="x"} 1"#]);
+}
