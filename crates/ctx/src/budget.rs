@@ -60,7 +60,10 @@ impl Budget {
             self.give_back(bytes);
             return Err(Error::new(
                 Kind::Limit,
-                format!("{} of {} bytes would be passed: {before} in use, {bytes} more asked", self.name, self.limit),
+                format!(
+                    "{} of {} bytes would be passed: {before} in use, {bytes} more asked",
+                    self.name, self.limit
+                ),
             ));
         }
         self.peak.fetch_max(after, Ordering::Relaxed);

@@ -52,7 +52,10 @@ impl Cpu for PoolCpu {
 }
 
 /// Runs `f` on `cpu` and waits for its value without holding a thread. A panic in `f` becomes an error.
-pub async fn offload<T: Send + 'static>(cpu: &Arc<dyn Cpu>, f: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+pub async fn offload<T: Send + 'static>(
+    cpu: &Arc<dyn Cpu>,
+    f: impl FnOnce() -> T + Send + 'static,
+) -> Result<T> {
     let (tx, rx) = oneshot::channel();
     cpu.run(Box::new(move || {
         let value = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f));

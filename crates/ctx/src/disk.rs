@@ -112,7 +112,10 @@ impl Disk for RealDisk {
         std::os::unix::fs::FileExt::read_exact_at(&file, &mut out, at)?;
         Ok(out)
     }
-    #[allow(unsafe_code, reason = "mapping a file is unsafe by nature; only files that never change are mapped")]
+    #[allow(
+        unsafe_code,
+        reason = "mapping a file is unsafe by nature; only files that never change are mapped"
+    )]
     fn map(&self, path: &Path) -> io::Result<Bytes> {
         let file = File::open(path)?;
         if file.metadata()?.len() == 0 {
