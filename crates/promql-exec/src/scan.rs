@@ -1,0 +1,118 @@
+//! Stored series -> step batches: chunks are decoded, a batch of series at a time, on the CPU threads.
+
+use std::sync::Arc;
+
+use dolmen_model::{Columns, Labels, TimeRange};
+use dolmen_storage::{Frame, FuncClass, RawBatch};
+use futures::stream::{self, StreamExt};
+
+use crate::annotation::Annotations;
+use crate::batch::StepBatch;
+use crate::env::{Batches, Env};
+use crate::error::{PromqlError, Result};
+
+mod decode;
+pub use decode::Decoder;
+
+/// Turns the samples of one series into a row.
+pub trait Job: Send + Sync {
+    /// How many steps a row has.
+    fn steps(&self) -> usize;
+    /// The labels that a row gets.
+    fn labels(&self, labels: Labels) -> (Labels, bool);
+    /// Fills the last row of `out`. The samples are ascending in time and may be changed.
+    fn run(&self, labels: &Labels, samples: &mut Columns, out: &mut StepBatch, work: &mut Work) -> Result<()>;
+}
+
+/// Memory that is used for series after series, and what is worth telling.
+#[derive(Default)]
+pub struct Work {
+    /// Floats.
+    pub scratch: Vec<f64>,
+    /// Places.
+    pub places: Vec<u32>,
+    /// Annotations.
+    pub notes: Annotations,
+}
+
+/// Runs a job over the series of a selector.
+pub fn scan<'a>(env: &'a Env, slot: usize, func: FuncClass, range: TimeRange, job: Arc<dyn Job>) -> Result<Batches<'a>> {
+    let Some(frames) = env.stream(slot) else { return Ok(stream::empty().boxed()) };
+    let width = env.ctx.cpu.width().max(1) * 2;
+    let state = (frames, false);
+    // A stream that stops without an end has failed.
+    let raw = stream::try_unfold(state, move |(mut frames, ended)| async move {
+        match frames.next().await {
+            Some(Ok(Frame::Batch(batch))) => Ok(Some((batch, (frames, ended)))),
+            Some(Ok(Frame::End(completeness))) => {
+                env.missing(completeness);
+                Ok(None)
+            }
+            Some(Err(e)) => Err(PromqlError::from(e)),
+            None => Err(PromqlError {
+                kind: crate::error::PromqlErrorKind::Internal,
+                text: "expanding series: the stream of series broke off".to_owned(),
+            }),
+        }
+    });
+    let batches = raw.map(move |batch| {
+        let job = job.clone();
+        let max = env.settings.max_samples;
+        async move {
+            let batch = batch?;
+            let (out, notes) = env.offload(move || morsel(batch, func, range, &*job, max)).await??;
+            env.hold(out.samples())?;
+            Ok((out, notes))
+        }
+    });
+    // Annotations are told in the order of batches, however the work was shared out.
+    let batches = batches.buffered(width).map(|done: Result<_>| {
+        let (out, notes): (StepBatch, Annotations) = done?;
+        env.note(notes);
+        Ok(out)
+    });
+    Ok(batches.boxed())
+}
+
+fn morsel(
+    batch: RawBatch,
+    func: FuncClass,
+    range: TimeRange,
+    job: &dyn Job,
+    max_samples: usize,
+) -> Result<(StepBatch, Annotations)> {
+    let mut out = StepBatch::with_capacity(job.steps(), batch.series.len());
+    let mut decoder = Decoder::new(func);
+    let mut work = Work::default();
+    for series in &batch.series {
+        let samples = decoder.decode(&series.parts, range)?;
+        if samples.is_empty() {
+            continue;
+        }
+        if samples.len() > max_samples {
+            return Err(PromqlError::too_many_samples());
+        }
+        let stored = batch.labels.get(series.label).to_labels();
+        run_series(job, stored, samples, &mut out, &mut work)?;
+    }
+    Ok((out, work.notes))
+}
+
+/// One series into one row, where it gives any value.
+pub fn run_series(job: &dyn Job, stored: Labels, samples: &mut Columns, out: &mut StepBatch, work: &mut Work) -> Result<()> {
+    let (labels, drop_name) = job.labels(stored.clone());
+    let row = out.push(labels, drop_name);
+    job.run(&stored, samples, out, work)?;
+    if out.is_blank(row) {
+        out.pop();
+    }
+    Ok(())
+}
+
+/// Takes stale markers away: windows never hold them.
+pub fn drop_stale(samples: &mut Columns) {
+    use dolmen_model::is_stale;
+    if samples.v.iter().chain(&samples.h.sum).any(|v| is_stale(*v)) {
+        decode::retain(samples, |_, v| !is_stale(v));
+    }
+}

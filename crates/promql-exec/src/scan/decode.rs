@@ -1,0 +1,174 @@
+//! Chunks of a series' parts -> one run of samples.
+
+use dolmen_model::{Columns, HistColumns, ResetHint, TimeRange};
+use dolmen_storage::{FuncClass, Part, RawChunk};
+
+use crate::error::{PromqlError, PromqlErrorKind, Result};
+
+/// Decodes series after series into the same memory.
+pub struct Decoder {
+    func: FuncClass,
+    out: Columns,
+    one: Columns,
+    merged: Columns,
+}
+
+impl Decoder {
+    /// A decoder for samples that a class of functions will see.
+    pub fn new(func: FuncClass) -> Decoder {
+        Decoder { func, out: Columns::default(), one: Columns::default(), merged: Columns::default() }
+    }
+
+    /// The samples of a series in a range of time, replicas deduplicated.
+    pub fn decode(&mut self, parts: &[Part], range: TimeRange) -> Result<&mut Columns> {
+        self.out.clear();
+        if let [part] = parts {
+            return match append(part.chunks.iter(), &part.masked, range, &mut self.out) {
+                Ok(()) => Ok(&mut self.out),
+                Err(e) => Err(e),
+            };
+        }
+        let mut sources: Vec<_> = parts.iter().map(|p| &p.source).collect();
+        sources.sort();
+        sources.dedup();
+        let mut replicas = Vec::new();
+        for source in sources {
+            let of_source: Vec<&Part> = parts.iter().filter(|p| p.source == *source).collect();
+            replicas.push(self.one_source(&of_source, range)?);
+        }
+        match replicas.len() {
+            0 => {}
+            1 => self.out = replicas.swap_remove(0),
+            _ => combine(self.func, &replicas, &mut self.out),
+        }
+        Ok(&mut self.out)
+    }
+
+    /// Parts of one replica: the same samples may stand in several of them.
+    fn one_source(&mut self, parts: &[&Part], range: TimeRange) -> Result<Columns> {
+        let mut all = Columns::default();
+        let mut apart = parts.iter().all(|p| p.masked.is_empty());
+        let mut chunks: Vec<&RawChunk> = parts.iter().flat_map(|p| &p.chunks).collect();
+        chunks.sort_by_key(|c| (c.mint, c.maxt));
+        apart &= chunks.windows(2).all(|pair| pair[0].maxt < pair[1].mint);
+        if apart {
+            append(chunks.into_iter(), &[], range, &mut all)?;
+            return Ok(all);
+        }
+        for part in parts {
+            self.one.clear();
+            append(part.chunks.iter(), &part.masked, range, &mut self.one)?;
+            if all.is_empty() {
+                std::mem::swap(&mut all, &mut self.one);
+            } else {
+                self.merged.clear();
+                merge_by_time(&all, &self.one, &mut self.merged);
+                std::mem::swap(&mut all, &mut self.merged);
+            }
+        }
+        Ok(all)
+    }
+}
+
+fn append<'a>(
+    chunks: impl Iterator<Item = &'a RawChunk>,
+    masked: &[TimeRange],
+    range: TimeRange,
+    out: &mut Columns,
+) -> Result<()> {
+    for chunk in chunks {
+        if chunk.maxt < range.mint() || chunk.mint >= range.maxt() {
+            continue;
+        }
+        dolmen_chunk::decode(chunk.encoding, &chunk.data, range.mint(), range.maxt(), out).map_err(|e| {
+            let e = dolmen_model::Error::from(e);
+            PromqlError { kind: PromqlErrorKind::Internal, text: format!("expanding series: {e}") }
+        })?;
+    }
+    if !masked.is_empty() {
+        mask(masked, out);
+    }
+    Ok(())
+}
+
+/// Takes deleted samples away.
+fn mask(masked: &[TimeRange], out: &mut Columns) {
+    let deleted = |t: i64| masked.iter().any(|m| m.contains(t));
+    if out.t.iter().chain(&out.h.t).any(|t| deleted(*t)) {
+        retain(out, |t, _| !deleted(t));
+    }
+}
+
+/// Keeps the samples that pass; of a histogram the sum is shown.
+pub fn retain(out: &mut Columns, keep: impl Fn(i64, f64) -> bool) {
+    let mut n = 0;
+    for i in 0..out.t.len() {
+        if keep(out.t[i], out.v[i]) {
+            (out.t[n], out.v[n]) = (out.t[i], out.v[i]);
+            n += 1;
+        }
+    }
+    out.t.truncate(n);
+    out.v.truncate(n);
+    if (0..out.h.len()).any(|i| !keep(out.h.t[i], out.h.sum[i])) {
+        let all = std::mem::take(&mut out.h);
+        for i in 0..all.len() {
+            if keep(all.t[i], all.sum[i]) {
+                out.h.push_from(&all, i, all.hint[i]);
+            }
+        }
+    }
+}
+
+/// Samples of two parts in the order of time; of samples with the same time the first part's stays.
+pub fn merge_by_time(a: &Columns, b: &Columns, out: &mut Columns) {
+    let (mut i, mut j) = (0, 0);
+    while i < a.t.len() || j < b.t.len() {
+        let first = j >= b.t.len() || (i < a.t.len() && a.t[i] <= b.t[j]);
+        if first {
+            if j < b.t.len() && a.t[i] == b.t[j] {
+                j += 1;
+            }
+            out.t.push(a.t[i]);
+            out.v.push(a.v[i]);
+            i += 1;
+        } else {
+            out.t.push(b.t[j]);
+            out.v.push(b.v[j]);
+            j += 1;
+        }
+    }
+    merge_histograms(&a.h, &b.h, &mut out.h);
+}
+
+fn merge_histograms(a: &HistColumns, b: &HistColumns, out: &mut HistColumns) {
+    let (mut i, mut j) = (0, 0);
+    // Where the side changes, what a hint says about the sample before is true no longer.
+    let mut side = None;
+    while i < a.len() || j < b.len() {
+        let first = j >= b.len() || (i < a.len() && a.t[i] <= b.t[j]);
+        let (from, at) = if first { (a, i) } else { (b, j) };
+        let same = first && j < b.len() && a.t[i] == b.t[j];
+        let hint = from.hint[at];
+        let kept = side == Some(first) || hint == ResetHint::Gauge;
+        out.push_from(from, at, if kept { hint } else { ResetHint::Unknown });
+        side = Some(first);
+        if first {
+            i += 1;
+            j += usize::from(same);
+        } else {
+            j += 1;
+        }
+    }
+}
+
+/// Replicas become one series.
+fn combine(_func: FuncClass, replicas: &[Columns], out: &mut Columns) {
+    let mut all = Columns::default();
+    for replica in replicas {
+        out.clear();
+        merge_by_time(&all, replica, out);
+        std::mem::swap(&mut all, out);
+    }
+    std::mem::swap(&mut all, out);
+}
