@@ -1,0 +1,154 @@
+//! Answers: `{"status":"success","data":…,"warnings":[…],"infos":[…]}`, sent in pieces.
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use chrono::DateTime;
+use dolmen_model::{Completeness, Missing, TimeRange};
+use futures::stream;
+use http::HeaderValue;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+
+use crate::json::Json;
+
+/// Bytes of a piece, about: an answer up to here is sent whole, with its length.
+pub(crate) const PIECE: usize = 64 << 10;
+
+/// Writes something long piece by piece.
+pub(crate) trait Feed: Send + 'static {
+    /// Writes on until `out` holds about `until` bytes; says whether there is more.
+    fn feed(&mut self, out: &mut Json, until: usize) -> bool;
+}
+
+/// Something short, written already.
+pub(crate) struct Written(pub String);
+
+impl Feed for Written {
+    fn feed(&mut self, out: &mut Json, _until: usize) -> bool {
+        out.raw(&self.0);
+        false
+    }
+}
+
+/// A success.
+pub(crate) struct Answer {
+    /// What stands before the data, inside `data`.
+    pub before: String,
+    /// The data.
+    pub data: Box<dyn Feed>,
+    /// What stands behind it.
+    pub after: String,
+    /// What may make it wrong.
+    pub warnings: Vec<String>,
+    /// What may be worth knowing.
+    pub infos: Vec<String>,
+    /// Whether it lacks something.
+    pub incomplete: bool,
+}
+
+impl Answer {
+    /// With nothing beside the data.
+    pub fn new(data: impl Feed) -> Answer {
+        Answer {
+            before: String::new(),
+            data: Box::new(data),
+            after: String::new(),
+            warnings: Vec::new(),
+            infos: Vec::new(),
+            incomplete: false,
+        }
+    }
+
+    /// JSON that is written already.
+    pub fn json(json: impl Into<String>) -> Answer {
+        Answer::new(Written(json.into()))
+    }
+
+    /// Says what is missing.
+    pub fn lacks(mut self, completeness: &Completeness) -> Answer {
+        self.incomplete |= !completeness.is_complete();
+        self.warnings.extend(completeness.missing.iter().map(missing_text));
+        self
+    }
+}
+
+/// `incomplete: SITE: STORE: CAUSE (FROM to TO)`.
+pub(crate) fn missing_text(m: &Missing) -> String {
+    let mut text = String::from("incomplete");
+    for part in [m.site.as_str(), m.store.as_str(), m.cause.as_str()] {
+        if !part.is_empty() {
+            text.push_str(": ");
+            text.push_str(part);
+        }
+    }
+    let at = |ms: i64| DateTime::from_timestamp_millis(ms).map(|t| t.format("%FT%TZ").to_string());
+    if m.range != TimeRange::ALL
+        && let (Some(from), Some(to)) = (at(m.range.mint()), at(m.range.maxt()))
+    {
+        text.push_str(&format!(" ({from} to {to})"));
+    }
+    text
+}
+
+/// What is written next.
+enum Stage {
+    Data,
+    Done,
+}
+
+struct Sending {
+    answer: Answer,
+    stage: Stage,
+    out: Json,
+}
+
+impl Sending {
+    /// The next piece; `None` at the end.
+    fn next(&mut self) -> Option<Bytes> {
+        if matches!(self.stage, Stage::Done) {
+            return None;
+        }
+        if !self.answer.data.feed(&mut self.out, PIECE) {
+            let out = &mut self.out;
+            out.raw(&self.answer.after);
+            for (name, texts) in
+                [(",\"warnings\":", &self.answer.warnings), (",\"infos\":", &self.answer.infos)]
+            {
+                if !texts.is_empty() {
+                    out.raw(name);
+                    out.texts(texts);
+                }
+            }
+            out.raw("}");
+            self.stage = Stage::Done;
+        }
+        Some(self.out.take())
+    }
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        let incomplete = self.incomplete;
+        let mut sending = Sending { answer: self, stage: Stage::Data, out: Json::default() };
+        sending.out.raw("{\"status\":\"success\",\"data\":");
+        sending.out.raw(&sending.answer.before);
+        let first = sending.next().unwrap_or_default();
+        let body = match sending.stage {
+            Stage::Done => Body::from(first),
+            Stage::Data => {
+                let rest = stream::iter(std::iter::from_fn(move || sending.next()));
+                Body::from_stream(stream::StreamExt::map(
+                    stream::StreamExt::chain(stream::iter([first]), rest),
+                    Ok::<_, std::convert::Infallible>,
+                ))
+            }
+        };
+        let mut answer = Response::new(body);
+        let headers = answer.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if incomplete {
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        }
+        answer
+    }
+}

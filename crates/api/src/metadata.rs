@@ -1,0 +1,141 @@
+//! `labels`, `label/{name}/values`: the strings of label sets.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use dolmen_model::{Completeness, Matcher, TimeRange};
+use dolmen_storage::{LabelAsk, Order, Select, Values};
+use smol_str::SmolStr;
+
+use crate::answer::{Answer, Feed};
+use crate::call::Call;
+use crate::error::ApiError;
+use crate::form::{Form, unescape};
+use crate::json::Json;
+use crate::query::{TRUNCATED, check_complete};
+use crate::state::Api;
+use crate::{MAX_TIME, MIN_TIME, escape, instant};
+
+/// A list of strings.
+struct Strings {
+    list: Vec<SmolStr>,
+    at: usize,
+}
+
+impl Feed for Strings {
+    fn feed(&mut self, out: &mut Json, until: usize) -> bool {
+        if self.at == 0 {
+            out.raw("[");
+        }
+        while out.len() < until && self.at < self.list.len() {
+            out.comma(self.at);
+            out.text(&self.list[self.at]);
+            self.at += 1;
+        }
+        let more = self.at < self.list.len();
+        out.raw(if more { "" } else { "]" });
+        more
+    }
+}
+
+/// What a question about label sets holds.
+pub(crate) struct Asked {
+    /// `limit`.
+    pub limit: Option<usize>,
+    /// `start` to `end`; `None` where nothing lies between.
+    pub range: Option<TimeRange>,
+    /// `match[]`: a series needs to pass all matchers of one of them.
+    pub sets: Vec<Arc<[Matcher]>>,
+    /// Labels that are left out.
+    pub without: Arc<[SmolStr]>,
+}
+
+impl Asked {
+    /// Reads it; `refuse` makes the error of a bad `match[]`.
+    pub fn read(api: &Api, form: &Form, refuse: impl Fn(String) -> ApiError) -> Result<Asked, ApiError> {
+        let limit = form.limit()?;
+        let start = form.time("start", MIN_TIME)?;
+        let end = form.time("end", MAX_TIME)?;
+        let mut sets = Vec::new();
+        for text in form.all("match[]") {
+            let matchers = api.state.evaluator.selector(text).map_err(|e| refuse(e.text))?;
+            if matchers.iter().all(Matcher::matches_empty) {
+                return Err(refuse("match[] must contain at least one non-empty matcher".to_owned()));
+            }
+            sets.push(matchers.into());
+        }
+        let without = form.without(&api.state.settings.replica_labels)?.into();
+        Ok(Asked { limit, range: TimeRange::inclusive(start, end), sets, without })
+    }
+
+    /// What the stores are asked for.
+    pub fn select(&self, range: TimeRange, matchers: &Arc<[Matcher]>) -> Select {
+        Select {
+            values: Values::None,
+            order: Order::Labels,
+            without: self.without.clone(),
+            ..Select::new(range, matchers.clone())
+        }
+    }
+}
+
+/// Names of labels.
+pub(crate) async fn names(api: &Api, form: Form) -> Result<Answer, ApiError> {
+    let asked = Asked::read(api, &form, ApiError::bad_data)?;
+    let (mut names, lacks) = strings(api, &form, &asked, LabelAsk::Names).await?;
+    names.retain(|name| !asked.without.contains(name));
+    Ok(answer(names, asked.limit).lacks(&lacks))
+}
+
+/// Values of a label. `segment` is its name as it stands in the path.
+pub(crate) async fn values(api: &Api, form: Form, segment: &str) -> Result<Answer, ApiError> {
+    let name = label_name(segment)?;
+    let asked = Asked::read(api, &form, ApiError::bad_data)?;
+    if asked.without.contains(&name) {
+        return Ok(Answer::json("[]"));
+    }
+    let (values, lacks) = strings(api, &form, &asked, LabelAsk::Values(name)).await?;
+    Ok(answer(values, asked.limit).lacks(&lacks))
+}
+
+fn label_name(segment: &str) -> Result<SmolStr, ApiError> {
+    let bytes = unescape(segment.as_bytes(), false).unwrap_or_else(|| segment.as_bytes().to_vec());
+    match std::str::from_utf8(&bytes).map(escape::unescape) {
+        Ok(name) if !name.is_empty() => Ok(name.into()),
+        _ => Err(ApiError::bad_data(format!("invalid label name: {}", instant::quote(&bytes)))),
+    }
+}
+
+fn answer(mut list: Vec<SmolStr>, limit: Option<usize>) -> Answer {
+    let cut = limit.filter(|limit| list.len() > *limit);
+    list.truncate(cut.unwrap_or(list.len()));
+    let mut answer = Answer::new(Strings { list, at: 0 });
+    answer.warnings.extend(cut.map(|_| TRUNCATED.to_owned()));
+    answer
+}
+
+async fn strings(
+    api: &Api,
+    form: &Form,
+    asked: &Asked,
+    ask: LabelAsk,
+) -> Result<(Vec<SmolStr>, Completeness), ApiError> {
+    let call = Call::begin(api, None).await?;
+    let mut lacks = Completeness::complete();
+    let Some(range) = asked.range else { return Ok((Vec::new(), lacks)) };
+    let everything = [Arc::from([])];
+    let sets = if asked.sets.is_empty() { &everything[..] } else { &asked.sets };
+    let mut all = BTreeSet::new();
+    for matchers in sets {
+        let select = asked.select(range, matchers);
+        let work = api.state.queryable.labels(&call.ctx, &select, ask.clone());
+        let found = call.run(async { Ok(work.await?) }).await?;
+        lacks.merge(found.completeness);
+        if sets.len() == 1 {
+            return check_complete(form, &lacks).map(|()| (found.value, lacks));
+        }
+        all.extend(found.value);
+    }
+    check_complete(form, &lacks)?;
+    Ok((all.into_iter().collect(), lacks))
+}

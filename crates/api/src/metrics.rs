@@ -1,0 +1,80 @@
+//! What the API counts.
+
+use std::time::Instant;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+/// The status of a request whose client has left.
+const CLIENT_LEFT: u16 = 499;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    endpoint: &'static str,
+    code: u16,
+}
+
+/// Figures of the query API. Clones are one.
+#[derive(Clone, Debug)]
+pub struct ApiMetrics {
+    seconds: Family<RequestLabels, Histogram, fn() -> Histogram>,
+    pub(crate) running: Gauge,
+    pub(crate) waiting: Gauge,
+    pub(crate) refused: Counter,
+    pub(crate) incomplete: Counter,
+}
+
+impl ApiMetrics {
+    /// Registers them.
+    pub fn new(registry: &mut Registry) -> ApiMetrics {
+        let seconds: fn() -> Histogram = || Histogram::new(exponential_buckets(0.001, 2.0, 18));
+        let m = ApiMetrics {
+            seconds: Family::new_with_constructor(seconds),
+            running: Gauge::default(),
+            waiting: Gauge::default(),
+            refused: Counter::default(),
+            incomplete: Counter::default(),
+        };
+        drop(m.seconds.get_or_create(&RequestLabels { endpoint: "query", code: 200 }));
+        let text = "Time from a query's head to the first piece of its answer";
+        registry.register("dolmen_query_seconds", text, m.seconds.clone());
+        registry.register("dolmen_query_running", "Queries that run", m.running.clone());
+        registry.register("dolmen_query_waiting", "Queries that wait for their turn", m.waiting.clone());
+        let text = "Queries refused because too many waited already";
+        registry.register("dolmen_query_refused", text, m.refused.clone());
+        let text = "Answers that lacked data and said so";
+        registry.register("dolmen_query_incomplete", text, m.incomplete.clone());
+        m
+    }
+
+    /// Starts the time of a request.
+    pub(crate) fn begin(&self, endpoint: &'static str) -> Timer {
+        Timer { metrics: self.clone(), endpoint, began: Instant::now(), code: CLIENT_LEFT }
+    }
+}
+
+/// The time of one request, which ends when it is dropped: by its answer, or because its client left.
+pub(crate) struct Timer {
+    metrics: ApiMetrics,
+    endpoint: &'static str,
+    began: Instant,
+    code: u16,
+}
+
+impl Timer {
+    /// The request was answered.
+    pub fn answered(mut self, code: u16) {
+        self.code = code;
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        let labels = RequestLabels { endpoint: self.endpoint, code: self.code };
+        self.metrics.seconds.get_or_create(&labels).observe(self.began.elapsed().as_secs_f64());
+    }
+}
