@@ -78,7 +78,7 @@ impl Digits {
 impl FloatBuffer {
     /// Never an exponent: labels of `count_values`, number literals.
     pub fn plain(&mut self, v: f64) -> &str {
-        self.lay_out(v, i32::MIN, i32::MAX, false)
+        if self.ready_made(v) { self.text() } else { self.lay_out(v, i32::MIN, i32::MAX, false) }
     }
 
     /// Exponent below 1e-4 and from 1e6 on: histogram texts, annotations.
@@ -101,6 +101,21 @@ impl FloatBuffer {
     pub fn open_metrics(&mut self, v: f64) -> &str {
         // It has no negative zero.
         self.lay_out(if v == 0.0 { 0.0 } else { v }, -4, 6, true)
+    }
+
+    /// Most values need no layout of ours: their digits come with the point in its place.
+    fn ready_made(&mut self, v: f64) -> bool {
+        if !v.is_finite() {
+            return false;
+        }
+        let mut text = zmij::Buffer::new();
+        let text = text.format_finite(v).as_bytes();
+        if text.contains(&b'e') {
+            return false;
+        }
+        self.len = 0;
+        self.put(text.strip_suffix(b".0").unwrap_or(text));
+        true
     }
 
     /// An exponent where the value's own is below `least` or at least `most`.
