@@ -108,6 +108,7 @@ impl Sending {
         if matches!(self.stage, Stage::Done) {
             return None;
         }
+        self.out.expect(PIECE);
         if !self.answer.data.feed(&mut self.out, PIECE) {
             let out = &mut self.out;
             out.raw(&self.answer.after);

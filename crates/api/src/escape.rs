@@ -25,9 +25,7 @@ fn decode(text: &str) -> Option<String> {
             continue;
         }
         let (code, after) = rest.split_once('_')?;
-        if code.len() > CODE_MAX
-            || !code.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F'))
-        {
+        if code.len() > CODE_MAX || !code.bytes().all(|b| b.is_ascii_hexdigit()) {
             return None;
         }
         name.push(char::from_u32(u32::from_str_radix(code, 16).ok()?)?);

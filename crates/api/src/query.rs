@@ -88,7 +88,6 @@ fn options(api: &Api, form: &Form) -> Result<QueryOpts, ApiError> {
     Ok(QueryOpts {
         lookback_ms: form.lookback(settings.lookback_ms)?,
         without: form.without(&settings.replica_labels)?.into(),
-        ..QueryOpts::default()
     })
 }
 
@@ -153,7 +152,7 @@ fn thousands(n: i64) -> String {
     let digits = n.to_string();
     let mut out = String::new();
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);
