@@ -13,6 +13,7 @@ mod config;
 mod error;
 pub mod faulty;
 mod filesystem;
+mod layout;
 mod metrics;
 mod multipart;
 mod s3;
@@ -27,6 +28,7 @@ use object_store::prefix::PrefixStore;
 
 pub use coat::{Cause, Patience};
 pub use error::{code, from_store};
+pub use layout::{Object, block_path, list_block, of_block};
 pub use metrics::BucketMetrics;
 
 use coat::Coat;
