@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use dolmen_ctx::Reservation;
 use dolmen_model::{Completeness, Matcher, TimeRange};
 use dolmen_storage::{LabelAsk, Order, Select, Values};
 use smol_str::SmolStr;
@@ -20,6 +21,7 @@ use crate::{MAX_TIME, MIN_TIME, escape, instant};
 struct Strings {
     list: Vec<SmolStr>,
     at: usize,
+    _held: Reservation,
 }
 
 impl Feed for Strings {
@@ -84,7 +86,7 @@ pub(crate) async fn names(api: &Api, form: Form) -> Result<Answer, ApiError> {
     let asked = Asked::read(api, &form, ApiError::bad_data)?;
     let (mut names, lacks) = strings(api, &form, &asked, LabelAsk::Names).await?;
     names.retain(|name| !asked.without.contains(name));
-    Ok(answer(names, asked.limit).lacks(&lacks))
+    Ok(answer(api, names, asked.limit)?.lacks(&lacks))
 }
 
 /// Values of a label. `segment` is its name as it stands in the path.
@@ -95,7 +97,7 @@ pub(crate) async fn values(api: &Api, form: Form, segment: &str) -> Result<Answe
         return Ok(Answer::json("[]"));
     }
     let (values, lacks) = strings(api, &form, &asked, LabelAsk::Values(name)).await?;
-    Ok(answer(values, asked.limit).lacks(&lacks))
+    Ok(answer(api, values, asked.limit)?.lacks(&lacks))
 }
 
 fn label_name(segment: &str) -> Result<SmolStr, ApiError> {
@@ -106,12 +108,14 @@ fn label_name(segment: &str) -> Result<SmolStr, ApiError> {
     }
 }
 
-fn answer(mut list: Vec<SmolStr>, limit: Option<usize>) -> Answer {
+fn answer(api: &Api, mut list: Vec<SmolStr>, limit: Option<usize>) -> Result<Answer, ApiError> {
     let cut = limit.filter(|limit| list.len() > *limit);
     list.truncate(cut.unwrap_or(list.len()));
-    let mut answer = Answer::new(Strings { list, at: 0 });
+    let bytes: usize = list.iter().map(|text| size_of_val(text) + text.len()).sum();
+    let held = api.budget.reserve(bytes as u64)?;
+    let mut answer = Answer::new(Strings { list, at: 0, _held: held });
     answer.warnings.extend(cut.map(|_| TRUNCATED.to_owned()));
-    answer
+    Ok(answer)
 }
 
 async fn strings(

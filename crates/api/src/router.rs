@@ -67,14 +67,18 @@ where
         let api = api.clone();
         async move {
             let work = async {
-                let settings = &api.state.settings;
-                let form = Form::read(request, settings.max_body_bytes, settings.timeout).await?;
+                let form = read(&api, request).await?;
                 handler(api.clone(), form).await
             };
             timed(&api, endpoint, work).await
         }
     };
     get(handle.clone()).post(handle)
+}
+
+async fn read(api: &Api, request: Request) -> Result<Form, ApiError> {
+    let settings = &api.state.settings;
+    Form::read(request, settings.max_body_bytes, settings.timeout, &api.budget).await
 }
 
 fn label_values(api: &Arc<Api>) -> MethodRouter {
@@ -84,8 +88,7 @@ fn label_values(api: &Arc<Api>) -> MethodRouter {
             // As it was sent: the name may hold an escaped slash, or bytes that are no text.
             let path = request.uri().path().to_owned();
             let segment = path.rsplit('/').nth(1).unwrap_or_default();
-            let settings = &api.state.settings;
-            let form = Form::read(request, settings.max_body_bytes, settings.timeout).await?;
+            let form = read(&api, request).await?;
             metadata::values(&api, form, segment).await
         };
         timed(&api, "label_values", work).await

@@ -110,6 +110,9 @@ async fn bytes_of_a_form_and_of_answers() {
     *w.engine.value.lock() = Some(Value::Matrix(vec![series(&[], vec![(0, 0.0); 1000])]));
     let (code, body) = w.get("/api/v1/query?query=x").await;
     assert!(code == 422 && body.contains("--query.max-memory"), "{body}");
+    let small = world(ApiSettings { max_memory: 1000, ..Default::default() });
+    let (code, body) = small.post("/api/v1/query", &"x".repeat(501)).await;
+    assert!(code == 503 && body.contains("--query.max-memory"), "{body}");
     *w.engine.value.lock() = Some(Value::Matrix(vec![series(&[], vec![(0, 0.0); 100])]));
     for _ in 0..20 {
         assert_eq!(w.get("/api/v1/query?query=x").await.0, 200);
