@@ -93,7 +93,7 @@ impl Plan {
             Some(Fault::Status(status)) => Err(answer(status, path)),
             Some(Fault::Reset) => Err(reset()),
             Some(Fault::LostAnswer) => {
-                request.await?;
+                drop(request.await);
                 Err(reset())
             }
             Some(Fault::Silence) => futures::future::pending().await,

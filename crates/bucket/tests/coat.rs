@@ -1,5 +1,7 @@
 //! The coat over a store that fails: what is repeated, what is not, and that nothing hangs.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking, as tests do")]
+
 use std::sync::Arc;
 use std::time::Duration;
 
