@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use bytes::Bytes;
 use dolmen_block::{Meta, segment};
+use dolmen_bucket::{Cause, from_store};
 use dolmen_ctx::Ctx;
-use dolmen_model::{Context, Error, Kind, Result};
+use dolmen_model::{Error, Kind, Result};
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, ObjectStore};
@@ -101,7 +102,9 @@ impl BucketSource {
     async fn get(&self, why: Why, pack: Pack) -> Result<Bytes> {
         let path = pack.part.path().split('/').fold(self.prefix.clone(), |path, part| path.join(part));
         let doing = format!("read {path} for {}", why.as_str());
-        let options = GetOptions { range: Some(GetRange::Bounded(pack.range.clone())), ..GetOptions::default() };
+        let mut options =
+            GetOptions { range: Some(GetRange::Bounded(pack.range.clone())), ..GetOptions::default() };
+        options.extensions.insert(Cause(why.as_str()));
         let asked = pack.range.end - pack.range.start;
         self.counts.requests[why as usize].fetch_add(1, Ordering::Relaxed);
         let got = self.store.get_opts(&path, options).await.map_err(|e| from_store(&doing, e))?;
@@ -174,16 +177,8 @@ fn part(rel_path: &str) -> Option<ObjectPart> {
         dolmen_block::INDEX => ObjectPart::Index,
         dolmen_block::TOMBSTONES => ObjectPart::Tombstones,
         dolmen_block::META => ObjectPart::Meta,
-        _ => ObjectPart::Chunks(segment::number(rel_path.strip_prefix(dolmen_block::CHUNKS)?.strip_prefix('/')?)?),
+        _ => ObjectPart::Chunks(segment::number(
+            rel_path.strip_prefix(dolmen_block::CHUNKS)?.strip_prefix('/')?,
+        )?),
     })
-}
-
-fn from_store(doing: &str, e: object_store::Error) -> Error {
-    use object_store::Error as E;
-    let kind = match &e {
-        E::NotFound { .. } => Kind::NotFound,
-        E::PermissionDenied { .. } | E::Unauthenticated { .. } => Kind::Halt,
-        _ => Kind::Retry,
-    };
-    Err::<(), _>(Error::wrap(kind, "bucket", e)).context(doing).expect_err("made from an error")
 }
