@@ -25,7 +25,9 @@ impl ObjectPart {
     pub fn path(self) -> String {
         match self {
             ObjectPart::Index => dolmen_block::INDEX.into(),
-            ObjectPart::Chunks(n) => format!("{}/{}", dolmen_block::CHUNKS, dolmen_block::segment::file_name(n)),
+            ObjectPart::Chunks(n) => {
+                format!("{}/{}", dolmen_block::CHUNKS, dolmen_block::segment::file_name(n))
+            }
             ObjectPart::Tombstones => dolmen_block::TOMBSTONES.into(),
             ObjectPart::Meta => dolmen_block::META.into(),
         }

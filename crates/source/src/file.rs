@@ -26,9 +26,11 @@ const SEGMENTS_MAX: u32 = 1024;
 impl FileSource {
     /// Maps the files of a finished block.
     pub fn open(disk: &dyn Disk, dir: &Path) -> Result<FileSource> {
-        let map = |name: &str| disk.map(&dir.join(name)).context(format_args!("open {name} of {}", dir.display()));
+        let map =
+            |name: &str| disk.map(&dir.join(name)).context(format_args!("open {name} of {}", dir.display()));
         let folder = dir.join(dolmen_block::CHUNKS);
-        let names = if disk.is_dir(&folder) { disk.list(&folder).context("list chunks")? } else { Vec::new() };
+        let names =
+            if disk.is_dir(&folder) { disk.list(&folder).context("list chunks")? } else { Vec::new() };
         let mut chunks = Vec::new();
         for name in names {
             let Some(n) = segment::number(&name).filter(|n| *n < SEGMENTS_MAX) else { continue };
@@ -70,7 +72,8 @@ impl ByteSource for FileSource {
     }
 
     async fn read(&self, _: &Ctx, _: Why, ranges: &[RangeOf]) -> Result<Vec<Bytes>> {
-        let one = |(part, range): &RangeOf| self.ready(*part, range.clone()).ok_or_else(|| past_end(*part, range));
+        let one =
+            |(part, range): &RangeOf| self.ready(*part, range.clone()).ok_or_else(|| past_end(*part, range));
         ranges.iter().map(one).collect()
     }
 

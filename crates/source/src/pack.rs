@@ -41,7 +41,13 @@ mod tests {
     #[test]
     fn near_ranges_share_a_request() {
         let index = ObjectPart::Index;
-        let ranges = [(index, 100..110), (index, 0..10), (index, 15..20), (ObjectPart::Chunks(0), 21..30), (index, 2..4)];
+        let ranges = [
+            (index, 100..110),
+            (index, 0..10),
+            (index, 15..20),
+            (ObjectPart::Chunks(0), 21..30),
+            (index, 2..4),
+        ];
         let (packs, place) = pack(&ranges, 5, 1000);
         let got: Vec<_> = packs.iter().map(|p| (p.part, p.range.clone())).collect();
         assert_eq!(got, [(index, 0..20), (index, 100..110), (ObjectPart::Chunks(0), 21..30)]);
