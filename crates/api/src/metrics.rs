@@ -14,7 +14,7 @@ const CLIENT_LEFT: u16 = 499;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
-    endpoint: &'static str,
+    kind: &'static str,
     code: u16,
 }
 
@@ -39,7 +39,7 @@ impl ApiMetrics {
             refused: Counter::default(),
             incomplete: Counter::default(),
         };
-        drop(m.seconds.get_or_create(&RequestLabels { endpoint: "query", code: 200 }));
+        drop(m.seconds.get_or_create(&RequestLabels { kind: "query", code: 200 }));
         let text = "Time from a query's head to the first piece of its answer";
         registry.register("dolmen_query_seconds", text, m.seconds.clone());
         registry.register("dolmen_query_running", "Queries that run", m.running.clone());
@@ -52,15 +52,15 @@ impl ApiMetrics {
     }
 
     /// Starts the time of a request.
-    pub(crate) fn begin(&self, endpoint: &'static str) -> Timer {
-        Timer { metrics: self.clone(), endpoint, began: Instant::now(), code: CLIENT_LEFT }
+    pub(crate) fn begin(&self, kind: &'static str) -> Timer {
+        Timer { metrics: self.clone(), kind, began: Instant::now(), code: CLIENT_LEFT }
     }
 }
 
 /// The time of one request, which ends when it is dropped: by its answer, or because its client left.
 pub(crate) struct Timer {
     metrics: ApiMetrics,
-    endpoint: &'static str,
+    kind: &'static str,
     began: Instant,
     code: u16,
 }
@@ -74,7 +74,7 @@ impl Timer {
 
 impl Drop for Timer {
     fn drop(&mut self) {
-        let labels = RequestLabels { endpoint: self.endpoint, code: self.code };
+        let labels = RequestLabels { kind: self.kind, code: self.code };
         self.metrics.seconds.get_or_create(&labels).observe(self.began.elapsed().as_secs_f64());
     }
 }

@@ -13,6 +13,10 @@ use crate::json::Json;
 use crate::state::Api;
 use crate::value::{self, ValueFeed};
 
+/// From here on the log names a query.
+const SLOW: Duration = Duration::from_secs(10);
+/// Characters of it that are logged.
+const LOGGED: usize = 1000;
 /// Nanoseconds of a millisecond.
 const MS: i64 = 1_000_000;
 /// What an answer says that was cut off at `limit`.
@@ -26,10 +30,10 @@ pub(crate) async fn query(api: &Api, form: Form) -> Result<Answer, ApiError> {
     let opts = options(api, &form)?;
     let expr = form.first("query");
     let call = Call::begin(api, timeout).await?;
-    let began = Instant::now();
+    let slow = Slow { expr, began: Instant::now() };
     let work = api.state.evaluator.instant(&call.ctx, &api.state.queryable, expr, t, &opts);
     let result = call.run(async { work.await.map_err(ApiError::of_query) }).await?;
-    answer(api, &form, &call, result, limit, began.elapsed())
+    answer(api, &form, &call, result, limit, slow.began.elapsed())
 }
 
 /// The values of an expression over a range of time.
@@ -56,12 +60,12 @@ pub(crate) async fn query_range(api: &Api, form: Form) -> Result<Answer, ApiErro
     let opts = options(api, &form)?;
     let expr = form.first("query");
     let call = Call::begin(api, timeout).await?;
-    let began = Instant::now();
+    let slow = Slow { expr, began: Instant::now() };
     // Steps below a millisecond are one: samples have no finer times.
     let step = (step / MS).max(1);
     let work = api.state.evaluator.range(&call.ctx, &api.state.queryable, expr, start, end, step, &opts);
     let result = call.run(async { work.await.map_err(ApiError::of_query) }).await?;
-    answer(api, &form, &call, result, limit, began.elapsed())
+    answer(api, &form, &call, result, limit, slow.began.elapsed())
 }
 
 /// Exemplars are not kept: the question is checked, the answer is empty.
@@ -81,6 +85,22 @@ pub(crate) fn format(api: &Api, form: &Form) -> Result<Answer, ApiError> {
     let mut json = Json::default();
     json.text(&text);
     Ok(Answer::json(json.into_string()))
+}
+
+/// A query under way: the log names it where it takes long, whether it succeeds, fails, or is left by its client.
+struct Slow<'a> {
+    expr: &'a str,
+    began: Instant,
+}
+
+impl Drop for Slow<'_> {
+    fn drop(&mut self) {
+        let took = self.began.elapsed();
+        if took >= SLOW {
+            let query: String = self.expr.chars().take(LOGGED).collect();
+            tracing::warn!(seconds = took.as_secs_f64(), query, "slow query");
+        }
+    }
 }
 
 fn options(api: &Api, form: &Form) -> Result<QueryOpts, ApiError> {

@@ -58,7 +58,7 @@ pub fn router(state: Arc<ApiState>) -> Router {
 }
 
 /// A handler of parameters, by GET and by POST.
-fn asked<F>(api: &Arc<Api>, endpoint: &'static str, handler: fn(Arc<Api>, Form) -> F) -> MethodRouter
+fn asked<F>(api: &Arc<Api>, kind: &'static str, handler: fn(Arc<Api>, Form) -> F) -> MethodRouter
 where
     F: Future<Output = Result<Answer, ApiError>> + Send + 'static,
 {
@@ -70,7 +70,7 @@ where
                 let form = read(&api, request).await?;
                 handler(api.clone(), form).await
             };
-            timed(&api, endpoint, work).await
+            timed(&api, kind, work).await
         }
     };
     get(handle.clone()).post(handle)
@@ -102,10 +102,10 @@ fn told(api: &Arc<Api>, tell: fn(&Api) -> Answer) -> MethodRouter {
 
 async fn timed(
     api: &Api,
-    endpoint: &'static str,
+    kind: &'static str,
     work: impl Future<Output = Result<Answer, ApiError>>,
 ) -> Response {
-    let timer = api.state.metrics.begin(endpoint);
+    let timer = api.state.metrics.begin(kind);
     let answer = match work.await {
         Ok(answer) => {
             if answer.incomplete {

@@ -102,7 +102,7 @@ async fn errors_have_their_class_and_code() {
         assert_eq!((code, body["error"].as_str().unwrap()), (400, text), "{path}");
     }
     let codes = w.metrics();
-    assert!(codes.contains("dolmen_query_seconds_count{endpoint=\"query\",code=\"422\"} 2"), "{codes}");
+    assert!(codes.contains("dolmen_query_seconds_count{kind=\"query\",code=\"422\"} 2"), "{codes}");
 }
 
 #[tokio::test]
