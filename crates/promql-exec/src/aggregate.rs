@@ -19,6 +19,7 @@ mod table;
 mod values;
 
 use table::Table;
+pub use table::present;
 
 /// The elements that an aggregation gives.
 pub async fn aggregate<'a>(env: &'a Env, node: &'a Aggregate, grid: Grid) -> Result<Batches<'a>> {
@@ -142,7 +143,8 @@ impl Groups {
         use std::hash::BuildHasher;
         self.key.clear();
         let (without, names) = (self.without, &self.names);
-        let kept = |name: &str| names.iter().any(|n| n == name) != without && !(without && name == METRIC_NAME);
+        let kept =
+            |name: &str| names.iter().any(|n| n == name) != without && !(without && name == METRIC_NAME);
         for (name, value) in labels.iter().filter(|(name, _)| kept(name)) {
             for text in [name, value] {
                 self.key.extend_from_slice(&(text.len() as u32).to_le_bytes());

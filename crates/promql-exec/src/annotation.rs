@@ -95,7 +95,9 @@ impl Annotations {
     }
 
     fn put(&mut self, text: String, mut annotation: Annotation) {
-        if let (Some(new), Some(Annotation { repair: Some(old), .. })) = (&mut annotation.repair, self.0.get(&text)) {
+        if let (Some(new), Some(Annotation { repair: Some(old), .. })) =
+            (&mut annotation.repair, self.0.get(&text))
+        {
             new.times = (new.times.0.min(old.times.0), new.times.1.max(old.times.1));
             new.bounds = (new.bounds.0.min(old.bounds.0), new.bounds.1.max(old.bounds.1));
             new.diff = new.diff.max(old.diff);
@@ -132,7 +134,8 @@ pub fn position(query: &str, pos: Pos) -> String {
 /// At most two significant digits.
 fn two_digits(v: f64) -> String {
     let rounded: f64 = format!("{v:.1e}").parse().unwrap_or(v);
-    let exponent = if rounded == 0.0 || !rounded.is_finite() { 0 } else { rounded.abs().log10().floor() as i32 };
+    let exponent =
+        if rounded == 0.0 || !rounded.is_finite() { 0 } else { rounded.abs().log10().floor() as i32 };
     if (-4..2).contains(&exponent) {
         return dolmen_model::format_float(rounded);
     }

@@ -358,7 +358,9 @@ impl<'a> Join<'a> {
         let drops = node.op.drops_name() || (node.bool && !self.delayed_names);
         let mut builder = many.edit();
         if drops {
-            NAME_LABELS.iter().for_each(|n| drop(builder.remove(n)));
+            for name in NAME_LABELS {
+                builder.remove(name);
+            }
         }
         if node.card == Card::OneToOne {
             let listed = |name: &str| node.matching.labels.iter().any(|l| l == name);
@@ -371,7 +373,15 @@ impl<'a> Join<'a> {
     }
 
     /// One element of each side, or a fill value for one of them, at the steps that are set.
-    fn pair(&mut self, ordinal: usize, many: Option<usize>, one: Option<usize>, sig: usize, bits: &[u64], fill: f64) {
+    fn pair(
+        &mut self,
+        ordinal: usize,
+        many: Option<usize>,
+        one: Option<usize>,
+        sig: usize,
+        bits: &[u64],
+        fill: f64,
+    ) {
         if bits.iter().all(|w| *w == 0) {
             return;
         }
@@ -456,7 +466,13 @@ impl<'a> Join<'a> {
         }
     }
 
-    fn operands<'s>(&'s self, many: Option<usize>, one: Option<usize>, step: usize, fill: f64) -> (Operand<'s>, Operand<'s>) {
+    fn operands<'s>(
+        &'s self,
+        many: Option<usize>,
+        one: Option<usize>,
+        step: usize,
+        fill: f64,
+    ) -> (Operand<'s>, Operand<'s>) {
         let of = |batch: &'s StepBatch, row: Option<usize>| match row.and_then(|row| batch.cell(row, step)) {
             Some(cell) => operand(cell),
             None => Operand::Float(fill),

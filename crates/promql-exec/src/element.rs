@@ -55,7 +55,9 @@ impl Remark {
             Remark::Types(l, op, r) => {
                 let op = op.as_str();
                 notes.info(
-                    format!("incompatible sample types encountered for binary operator \"{op}\": {l} {op} {r}"),
+                    format!(
+                        "incompatible sample types encountered for binary operator \"{op}\": {l} {op} {r}"
+                    ),
                     pos,
                 );
             }
@@ -113,7 +115,11 @@ pub fn apply(op: Op, l: Operand<'_>, r: Operand<'_>, remark: &mut Option<Remark>
             Outcome::Unfit
         }
         (Operand::Float(l), Operand::Float(r)) if op.compares() => {
-            if holds(op, l, r) { Outcome::Value(Value::Float(l)) } else { Outcome::Filtered }
+            if holds(op, l, r) {
+                Outcome::Value(Value::Float(l))
+            } else {
+                Outcome::Filtered
+            }
         }
         (Operand::Float(l), Operand::Float(r)) => Outcome::Value(Value::Float(arithmetic(op, l, r))),
         (Operand::Float(l), Operand::Histogram(r)) if op == Op::Mul => scaled(r, |h| histogram::mul(h, l)),
@@ -148,7 +154,12 @@ fn trimmed(h: &Arc<FloatHistogram>, at: f64, keep: Keep) -> Outcome {
     Outcome::Value(Value::Histogram(Arc::new(h)))
 }
 
-fn histograms(op: Op, l: &Arc<FloatHistogram>, r: &Arc<FloatHistogram>, remark: &mut Option<Remark>) -> Outcome {
+fn histograms(
+    op: Op,
+    l: &Arc<FloatHistogram>,
+    r: &Arc<FloatHistogram>,
+    remark: &mut Option<Remark>,
+) -> Outcome {
     match op {
         Op::Eq | Op::Ne => {
             if histogram::equal(&**l, &**r) == (op == Op::Eq) {

@@ -153,7 +153,13 @@ impl Env {
 }
 
 /// What a selector asks: samples of `window` milliseconds before each of its times.
-pub fn need(selector: &Selector, grid: Grid, window: i64, settings: &Settings, func: FuncClass) -> Option<Need> {
+pub fn need(
+    selector: &Selector,
+    grid: Grid,
+    window: i64,
+    settings: &Settings,
+    func: FuncClass,
+) -> Option<Need> {
     if grid.steps == 0 {
         return None;
     }
@@ -167,7 +173,8 @@ pub fn need(selector: &Selector, grid: Grid, window: i64, settings: &Settings, f
             after = settings.lookback;
         }
     }
-    let range = TimeRange::inclusive(first.saturating_sub(before).saturating_add(1), last.saturating_add(after))?;
+    let range =
+        TimeRange::inclusive(first.saturating_sub(before).saturating_add(1), last.saturating_add(after))?;
     let mut select = Select::new(range, selector.matchers.clone());
     select.order = Order::Labels;
     select.without = settings.without.clone();

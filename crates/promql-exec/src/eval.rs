@@ -6,6 +6,7 @@ use dolmen_model::{Labels, ResetHint};
 use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt};
 
+use crate::aggregate::present;
 use crate::annotation::Annotations;
 use crate::batch::{Cell, Grid, StepBatch, ones, set_all};
 use crate::binary::drop_names;
@@ -118,7 +119,7 @@ fn stamped(batch: StepBatch, grid: Grid) -> StepBatch {
     let mut out = StepBatch::with_capacity(grid.steps, batch.len());
     for row in 0..batch.len() {
         let to = out.push(batch.heads[row].labels.clone(), batch.heads[row].drop_name);
-        for step in aggregate::present(&batch, row) {
+        for step in present(&batch, row) {
             out.set(to, step, grid.at(step) as f64 / 1000.0);
         }
     }
@@ -214,7 +215,10 @@ async fn group<'a>(env: &'a Env, node: &'a GroupNode, grid: Grid) -> Result<Batc
     }
     let mut notes = Annotations::default();
     if node.sorts && grid.steps > 1 {
-        notes.warn("sort is ineffective for range queries since results are always ordered by labels", node.pos);
+        notes.warn(
+            "sort is ineffective for range queries since results are always ordered by labels",
+            node.pos,
+        );
     }
     let (all, _held) = env.collect(vector(env, &node.of, grid).await?, grid).await?;
     let call = GroupCall {
@@ -241,7 +245,9 @@ async fn group<'a>(env: &'a Env, node: &'a GroupNode, grid: Grid) -> Result<Batc
 pub fn differs_without_name(node: &Vector) -> bool {
     match node {
         Vector::Select(s) => s.has_one_name(),
-        Vector::TimeOf(_) | Vector::Map { .. } | Vector::Stamp(_) | Vector::Negate(_) | Vector::Scalar(_) => true,
+        Vector::TimeOf(_) | Vector::Map { .. } | Vector::Stamp(_) | Vector::Negate(_) | Vector::Scalar(_) => {
+            true
+        }
         Vector::Range(call) => match &call.range {
             _ if !matches!(call.function.name, "last_over_time" | "first_over_time") => true,
             Range::Select { selector, .. } => selector.has_one_name(),
@@ -255,18 +261,23 @@ pub fn differs_without_name(node: &Vector) -> bool {
             match a.op {
                 A::Topk | A::Bottomk | A::Limitk | A::LimitRatio => differs_without_name(&a.of),
                 A::CountValues => a.without && a.label != dolmen_model::METRIC_NAME,
-                _ => a.without || !a.labels.iter().any(|l| crate::function::NAME_LABELS.contains(&l.as_str())),
+                _ => {
+                    a.without || !a.labels.iter().any(|l| crate::function::NAME_LABELS.contains(&l.as_str()))
+                }
             }
         }
-        Vector::Set(s) => {
-            s.op != crate::plan::SetOp::Or && differs_without_name(&s.lhs)
-        }
+        Vector::Set(s) => s.op != crate::plan::SetOp::Or && differs_without_name(&s.lhs),
         Vector::Group(_) | Vector::Info(_) => false,
     }
 }
 
 /// Batches whose names were dropped: series that have become the same are one where they are apart in time.
-pub async fn joined<'a>(env: &'a Env, batches: Batches<'a>, grid: Grid, one_name: bool) -> Result<Batches<'a>> {
+pub async fn joined<'a>(
+    env: &'a Env,
+    batches: Batches<'a>,
+    grid: Grid,
+    one_name: bool,
+) -> Result<Batches<'a>> {
     if one_name || env.settings.delayed_names {
         return Ok(batches);
     }

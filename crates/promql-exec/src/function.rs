@@ -89,7 +89,8 @@ pub enum MapKernel {
 
 /// A function of all elements of all steps. It gives rows in any order, blank ones too, but each with its own
 /// label set unless it is disjoint in time from its double: the engine merges or refuses them.
-pub type GroupKernel = fn(call: &GroupCall<'_>, input: StepBatch, notes: &mut Annotations) -> Result<StepBatch>;
+pub type GroupKernel =
+    fn(call: &GroupCall<'_>, input: StepBatch, notes: &mut Annotations) -> Result<StepBatch>;
 
 /// A function of all elements of all steps.
 #[derive(Clone, Copy)]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dolmen_model::{Columns, Labels, is_stale};
+use dolmen_model::{Columns, FloatHistogram, Labels, Matcher, is_stale};
 use dolmen_storage::FuncClass;
 
 use crate::batch::{Grid, StepBatch};
@@ -12,7 +12,7 @@ use crate::function::drop_name;
 use crate::function::extended::{self, Reach};
 use crate::function::kernel::{Hists, Value, Window};
 use crate::plan::Selector;
-use crate::scan::{Job, Work, scan};
+use crate::scan::{Job, Work, scan, scan_frames};
 
 /// What of a sample becomes the value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,8 +21,8 @@ pub enum Take {
     Value,
     /// Its time, in seconds; the name is dropped.
     Time,
-    /// Its time in milliseconds; the name stays.
-    Millis,
+    /// Its time, in seconds; the name stays.
+    NamedTime,
 }
 
 struct InstantJob {
@@ -38,14 +38,24 @@ pub fn instant<'a>(env: &'a Env, selector: &Arc<Selector>, grid: Grid, take: Tak
     let Some(need) = need(selector, grid, env.settings.lookback, &env.settings, FuncClass::Other) else {
         return Ok(Box::pin(futures::stream::empty()));
     };
-    let job = InstantJob {
-        selector: selector.clone(),
-        grid,
-        lookback: env.settings.lookback,
-        take,
-        delayed_names: env.settings.delayed_names,
-    };
+    let job = InstantJob::new(env, selector, grid, take);
     scan(env, selector.slot, FuncClass::Other, need.select.range, Arc::new(job))
+}
+
+/// The times of the newest samples, in seconds and with names, of series that pass `matchers` as well.
+pub async fn times_of<'a>(
+    env: &'a Env,
+    selector: &Arc<Selector>,
+    matchers: Arc<[Matcher]>,
+    grid: Grid,
+) -> Result<Batches<'a>> {
+    let Some(mut need) = need(selector, grid, env.settings.lookback, &env.settings, FuncClass::Other) else {
+        return Ok(Box::pin(futures::stream::empty()));
+    };
+    need.select.matchers = matchers;
+    let frames = env.source.select(&env.ctx, &need.select).await?;
+    let job = InstantJob::new(env, selector, grid, Take::NamedTime);
+    Ok(scan_frames(env, frames, FuncClass::Other, need.select.range, Arc::new(job)))
 }
 
 impl Job for InstantJob {
@@ -61,7 +71,13 @@ impl Job for InstantJob {
         }
     }
 
-    fn run(&self, labels: &Labels, samples: &mut Columns, out: &mut StepBatch, work: &mut Work) -> Result<()> {
+    fn run(
+        &self,
+        labels: &Labels,
+        samples: &mut Columns,
+        out: &mut StepBatch,
+        work: &mut Work,
+    ) -> Result<()> {
         if self.selector.reach == Reach::Smoothed {
             self.smoothed(labels, samples, out, work);
         } else if samples.h.is_empty() {
@@ -74,11 +90,20 @@ impl Job for InstantJob {
 }
 
 impl InstantJob {
+    fn new(env: &Env, selector: &Arc<Selector>, grid: Grid, take: Take) -> InstantJob {
+        InstantJob {
+            selector: selector.clone(),
+            grid,
+            lookback: env.settings.lookback,
+            take,
+            delayed_names: env.settings.delayed_names,
+        }
+    }
+
     fn value(&self, t: i64, v: f64) -> f64 {
         match self.take {
             Take::Value => v,
-            Take::Time => t as f64 / 1000.0,
-            Take::Millis => t as f64,
+            Take::Time | Take::NamedTime => t as f64 / 1000.0,
         }
     }
 
@@ -104,7 +129,7 @@ impl InstantJob {
     fn both(&self, samples: &Columns, out: &mut StepBatch) {
         let row = out.len() - 1;
         let (mut f, mut h) = (0, 0);
-        let mut shared: Option<(usize, Arc<_>)> = None;
+        let mut shared: Option<(usize, Arc<FloatHistogram>)> = None;
         for (i, step) in self.grid.times().enumerate() {
             let at = self.selector.time(step);
             while f < samples.t.len() && samples.t[f] <= at {
@@ -151,7 +176,9 @@ impl InstantJob {
                 h: Hists::new(&samples.h, c, d),
                 start: from,
                 end: to,
+                at: step,
                 seconds: 0.0,
+                reach: Reach::Smoothed,
             };
             let pos = self.selector.pos;
             let notes = &mut work.notes;

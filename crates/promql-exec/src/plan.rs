@@ -38,7 +38,9 @@ impl Selector {
     /// Whether all its series have one name: then they differ without it too.
     pub fn has_one_name(&self) -> bool {
         use dolmen_model::{METRIC_NAME, MatchOp};
-        self.matchers.iter().any(|m| m.name() == METRIC_NAME && m.op() == MatchOp::Eq && !m.value().is_empty())
+        self.matchers
+            .iter()
+            .any(|m| m.name() == METRIC_NAME && m.op() == MatchOp::Eq && !m.value().is_empty())
     }
 }
 

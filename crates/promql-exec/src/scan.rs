@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dolmen_model::{Columns, Labels, TimeRange};
-use dolmen_storage::{Frame, FuncClass, RawBatch};
+use dolmen_storage::{Frame, FrameStream, FuncClass, RawBatch};
 use futures::stream::{self, StreamExt};
 
 use crate::annotation::Annotations;
@@ -21,7 +21,8 @@ pub trait Job: Send + Sync {
     /// The labels that a row gets.
     fn labels(&self, labels: Labels) -> (Labels, bool);
     /// Fills the last row of `out`. The samples are ascending in time and may be changed.
-    fn run(&self, labels: &Labels, samples: &mut Columns, out: &mut StepBatch, work: &mut Work) -> Result<()>;
+    fn run(&self, labels: &Labels, samples: &mut Columns, out: &mut StepBatch, work: &mut Work)
+    -> Result<()>;
 }
 
 /// Memory that is used for series after series, and what is worth telling.
@@ -36,14 +37,30 @@ pub struct Work {
 }
 
 /// Runs a job over the series of a selector.
-pub fn scan<'a>(env: &'a Env, slot: usize, func: FuncClass, range: TimeRange, job: Arc<dyn Job>) -> Result<Batches<'a>> {
+pub fn scan<'a>(
+    env: &'a Env,
+    slot: usize,
+    func: FuncClass,
+    range: TimeRange,
+    job: Arc<dyn Job>,
+) -> Result<Batches<'a>> {
     let Some(frames) = env.stream(slot) else { return Ok(stream::empty().boxed()) };
+    Ok(scan_frames(env, frames, func, range, job))
+}
+
+/// Runs a job over the series of a stream.
+pub fn scan_frames<'a>(
+    env: &'a Env,
+    frames: FrameStream,
+    func: FuncClass,
+    range: TimeRange,
+    job: Arc<dyn Job>,
+) -> Batches<'a> {
     let width = env.ctx.cpu.width().max(1) * 2;
-    let state = (frames, false);
     // A stream that stops without an end has failed.
-    let raw = stream::try_unfold(state, move |(mut frames, ended)| async move {
+    let raw = stream::try_unfold(frames, move |mut frames| async move {
         match frames.next().await {
-            Some(Ok(Frame::Batch(batch))) => Ok(Some((batch, (frames, ended)))),
+            Some(Ok(Frame::Batch(batch))) => Ok(Some((batch, frames))),
             Some(Ok(Frame::End(completeness))) => {
                 env.missing(completeness);
                 Ok(None)
@@ -71,7 +88,7 @@ pub fn scan<'a>(env: &'a Env, slot: usize, func: FuncClass, range: TimeRange, jo
         env.note(notes);
         Ok(out)
     });
-    Ok(batches.boxed())
+    batches.boxed()
 }
 
 fn morsel(
@@ -99,7 +116,13 @@ fn morsel(
 }
 
 /// One series into one row, where it gives any value.
-pub fn run_series(job: &dyn Job, stored: Labels, samples: &mut Columns, out: &mut StepBatch, work: &mut Work) -> Result<()> {
+pub fn run_series(
+    job: &dyn Job,
+    stored: Labels,
+    samples: &mut Columns,
+    out: &mut StepBatch,
+    work: &mut Work,
+) -> Result<()> {
     let (labels, drop_name) = job.labels(stored.clone());
     let row = out.push(labels, drop_name);
     job.run(&stored, samples, out, work)?;

@@ -12,7 +12,7 @@ use crate::env::{Batches, Env, Unique, need};
 use crate::error::Result;
 use crate::function::extended::Reach;
 use crate::function::kernel::{Hists, Value, Window};
-use crate::function::{RangeFn, Slide, annotate, drop_name};
+use crate::function::{RangeFn, annotate, drop_name};
 use crate::plan::{Range, RangeCall, Subquery};
 use crate::scan::{Job, Work, drop_stale, run_series, scan};
 
@@ -87,9 +87,6 @@ pub async fn range_call<'a>(env: &'a Env, call: &'a RangeCall, grid: Grid) -> Re
     let mut args = Vec::with_capacity(call.scalars.len());
     for scalar in &call.scalars {
         args.push(crate::eval::scalar(env, scalar, grid).await?);
-    }
-    if call.function.name == "predict_linear" {
-        args.push(grid.times().map(|t| t as f64 / 1000.0).collect());
     }
     if call.function.name == "quantile_over_time" {
         crate::aggregate::check_quantile(env, &args[0], call.pos);
@@ -190,7 +187,12 @@ async fn over_subquery<'a>(env: &'a Env, q: &'a Subquery, grid: Grid, job: Windo
 }
 
 /// 1 at the steps where no series has a window.
-async fn absent<'a>(env: &'a Env, mut batches: Batches<'a>, labels: Labels, grid: Grid) -> Result<Batches<'a>> {
+async fn absent<'a>(
+    env: &'a Env,
+    mut batches: Batches<'a>,
+    labels: Labels,
+    grid: Grid,
+) -> Result<Batches<'a>> {
     let mut found = vec![false; grid.steps];
     while let Some(batch) = batches.next().await {
         let batch = batch?;
@@ -223,7 +225,13 @@ impl Job for WindowJob {
         }
     }
 
-    fn run(&self, labels: &Labels, samples: &mut Columns, out: &mut StepBatch, work: &mut Work) -> Result<()> {
+    fn run(
+        &self,
+        labels: &Labels,
+        samples: &mut Columns,
+        out: &mut StepBatch,
+        work: &mut Work,
+    ) -> Result<()> {
         drop_stale(samples);
         if samples.is_empty() {
             return Ok(());
@@ -272,15 +280,13 @@ impl WindowJob {
                 h: Hists::new(&samples.h, c, d),
                 start,
                 end,
+                at: step,
                 seconds: self.range as f64 / 1000.0,
+                reach: self.reach,
             };
             let (notes, pos) = (&mut work.notes, self.pos);
             let mut tell = |note| annotate(note, name, pos, notes);
-            let value = match self.reach {
-                Reach::Plain => (self.function.kernel)(&window, &args, &mut work.scratch, &mut tell)?,
-                reach => crate::function::range::extended(self.function.name, reach, &window, &mut tell)?,
-            };
-            match value {
+            match (self.function.kernel)(&window, &args, &mut work.scratch, &mut tell)? {
                 Value::None => {}
                 Value::Float(v) => out.set(row, i, v),
                 Value::Histogram(h) => out.set_hist(row, i, Arc::from(h)),
@@ -353,7 +359,13 @@ pub async fn samples(env: &Env, range: &Range, t: i64) -> Result<Vec<Samples>> {
             };
             let found = Arc::new(parking_lot::Mutex::new(Vec::new()));
             let (start, end) = (selector.time(t) - range, selector.time(t));
-            let job = RawJob { found: found.clone(), start, end, reach: selector.reach, lookback: env.settings.lookback };
+            let job = RawJob {
+                found: found.clone(),
+                start,
+                end,
+                reach: selector.reach,
+                lookback: env.settings.lookback,
+            };
             let mut batches = scan(env, selector.slot, FuncClass::Other, need.select.range, Arc::new(job))?;
             while let Some(batch) = batches.next().await {
                 batch?;
@@ -363,7 +375,8 @@ pub async fn samples(env: &Env, range: &Range, t: i64) -> Result<Vec<Samples>> {
         }
         Range::Subquery(q) => {
             let inner_grid = subquery_grid(q, grid);
-            let (batch, _held) = env.collect(crate::eval::vector(env, &q.inner, inner_grid).await?, inner_grid).await?;
+            let (batch, _held) =
+                env.collect(crate::eval::vector(env, &q.inner, inner_grid).await?, inner_grid).await?;
             for row in 0..batch.len() {
                 let mut samples = Columns::default();
                 for step in ones(batch.valid(row)) {
@@ -432,7 +445,8 @@ impl RawJob {
                 "{word} modifier is not supported with histograms"
             )));
         }
-        let (t, v) = crate::function::extended::with_edges(&kept.t, &kept.v, self.start, self.end, smoothed);
+        let (t, v) =
+            crate::function::extended::with_edges(&kept.t, &kept.v, (self.start, self.end), smoothed);
         (kept.t, kept.v, kept.h) = (t, v, HistColumns::default());
         Ok(())
     }

@@ -31,7 +31,8 @@ pub fn count_values(node: &Aggregate, input: &StepBatch) -> StepBatch {
                 let labels: Labels = input.heads[row].labels.edit().set(&node.label, value).build();
                 groups.of(&labels)
             });
-            let at = *rows.entry(group).or_insert_with(|| out.push(groups.labels[group as usize].clone(), false));
+            let at =
+                *rows.entry(group).or_insert_with(|| out.push(groups.labels[group as usize].clone(), false));
             let before = match out.cell(at, step) {
                 Some(Cell::Float(v)) => v,
                 _ => 0.0,

@@ -35,6 +35,66 @@ pub fn change(what: Change, w: &Window<'_>, notes: &mut Notes<'_>) -> Value {
     }
 }
 
+/// The value of a smoothed instant selector at `at`: on the line between the samples around it, or that of the
+/// last one before. Nothing where there is none before.
+pub fn smooth_instant(w: &Window<'_>, at: Timestamp, notes: &mut Notes<'_>) -> Value {
+    if !w.t.is_empty() && !w.h.is_empty() {
+        notes(Note::MixedKinds);
+        return Value::None;
+    }
+    if w.h.is_empty() {
+        let next = w.t.partition_point(|t| *t < at);
+        if w.t.get(next) == Some(&at) {
+            return Value::Float(w.v[next]);
+        }
+        let Some(before) = next.checked_sub(1) else { return Value::None };
+        if next == w.t.len() {
+            return Value::Float(w.v[before]);
+        }
+        return Value::Float(between((w.t[before], w.v[before]), (w.t[next], w.v[next]), at, false));
+    }
+    let t = w.h.t();
+    let next = t.partition_point(|t| *t < at);
+    if t.get(next) == Some(&at) {
+        return w.h.at(next).to_owned().into();
+    }
+    let Some(before) = next.checked_sub(1) else { return Value::None };
+    if next == t.len() {
+        return w.h.at(before).to_owned().into();
+    }
+    let counter = w.h.at(before).hint != ResetHint::Gauge;
+    if w.h.at(before).layout.is_custom() != w.h.at(next).layout.is_custom() {
+        notes(Note::MixedLayouts);
+        return Value::None;
+    }
+    hist_between(w.h, before, at, counter, notes).map_or(Value::None, Value::from)
+}
+
+/// The floats of a window with a sample at either edge: what a smoothed or anchored range is by itself.
+pub fn with_edges(
+    t: &[Timestamp],
+    v: &[f64],
+    (start, end): (Timestamp, Timestamp),
+    smoothed: bool,
+) -> (Vec<Timestamp>, Vec<f64>) {
+    let Some(newest) = t.len().checked_sub(1) else { return Default::default() };
+    let first = t[..newest].partition_point(|t| *t <= start).saturating_sub(1);
+    let last = if smoothed { t[..newest].partition_point(|t| *t < end) } else { newest };
+    if t[last] <= start {
+        return Default::default();
+    }
+    let line = |i: usize, at: Timestamp| between((t[i], v[i]), (t[i + 1], v[i + 1]), at, false);
+    let left = if smoothed && t[first] < start { line(first, start) } else { v[first] };
+    let right = if smoothed && last > 0 && t[last] > end { line(last - 1, end) } else { v[last] };
+    let inner = first + usize::from(t[first] <= start)..last + 1 - usize::from(t[last] >= end);
+    let (mut times, mut values) = (vec![start], vec![left]);
+    times.extend_from_slice(t.get(inner.clone()).unwrap_or_default());
+    values.extend_from_slice(v.get(inner).unwrap_or_default());
+    times.push(end);
+    values.push(right);
+    (times, values)
+}
+
 /// The samples of an anchored window that count: the newest of either kind at or before the start, and what
 /// follows. `None` where nothing lies within the range.
 pub fn from_anchor<'a>(w: &Window<'a>) -> Option<Window<'a>> {

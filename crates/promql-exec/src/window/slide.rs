@@ -5,13 +5,21 @@
 use dolmen_model::Columns;
 
 use super::{Edges, WindowJob};
+use crate::function::extended::Reach;
 use crate::function::kernel::{Hists, Window};
 use crate::function::rate::{Change, change_of_floats};
 use crate::function::{Slide, over_time};
 use crate::scan::Work;
 
 /// Fills a row with the values of all windows of a series without histograms.
-pub fn slide(how: Slide, job: &WindowJob, samples: &Columns, cells: &mut [f64], valid: &mut [u64], work: &mut Work) {
+pub fn slide(
+    how: Slide,
+    job: &WindowJob,
+    samples: &Columns,
+    cells: &mut [f64],
+    valid: &mut [u64],
+    work: &mut Work,
+) {
     let v = &samples.v[..];
     match how {
         Slide::Change(what) => change(what, job, samples, cells, valid, work),
@@ -47,7 +55,14 @@ fn windows(
 }
 
 /// Resets are listed once; a window sees those whose both samples it holds.
-fn change(what: Change, job: &WindowJob, samples: &Columns, cells: &mut [f64], valid: &mut [u64], work: &mut Work) {
+fn change(
+    what: Change,
+    job: &WindowJob,
+    samples: &Columns,
+    cells: &mut [f64],
+    valid: &mut [u64],
+    work: &mut Work,
+) {
     let resets = &mut work.places;
     resets.clear();
     if what.of_counter() {
@@ -76,7 +91,9 @@ fn change(what: Change, job: &WindowJob, samples: &Columns, cells: &mut [f64], v
             h: Hists::new(&samples.h, 0, 0),
             start,
             end,
+            at: step,
             seconds: job.range as f64 / 1000.0,
+            reach: Reach::Plain,
         };
         let within = resets[from..to].iter().map(|r| *r as usize - a);
         if let Some(v) = change_of_floats(what, &window, within) {
