@@ -3,6 +3,8 @@
 //! Batches are taken in order and dropped once they are in the table: what is held is groups × steps, not
 //! series × steps. `topk` and its kin hold their input.
 
+use std::sync::Arc;
+
 use dolmen_model::{Labels, METRIC_NAME};
 use futures::stream::{self, StreamExt};
 use hashbrown::HashTable;
@@ -22,7 +24,7 @@ use table::Table;
 pub use table::present;
 
 /// The elements that an aggregation gives.
-pub async fn aggregate<'a>(env: &'a Env, node: &'a Aggregate, grid: Grid) -> Result<Batches<'a>> {
+pub async fn aggregate<'a>(env: &'a Env, node: &'a Arc<Aggregate>, grid: Grid) -> Result<Batches<'a>> {
     let param = match &node.param {
         Some(scalar) => crate::eval::scalar(env, scalar, grid).await?,
         None => Vec::new(),
@@ -33,14 +35,18 @@ pub async fn aggregate<'a>(env: &'a Env, node: &'a Aggregate, grid: Grid) -> Res
                 return Ok(stream::empty().boxed());
             }
             let (all, _held) = env.collect(crate::eval::vector(env, &node.of, grid).await?, grid).await?;
-            pick::pick(env, node, &param, all)?
+            let node = node.clone();
+            let (out, notes) = env.offload(move || pick::pick(&node, &param, all)).await?;
+            env.note(notes);
+            out
         }
         Aggregation::CountValues => {
             if node.label.is_empty() {
                 return Err(PromqlError::execution(format!("invalid label name {:?}", node.label)));
             }
             let (all, _held) = env.collect(crate::eval::vector(env, &node.of, grid).await?, grid).await?;
-            values::count_values(node, &all)
+            let node = node.clone();
+            env.offload(move || values::count_values(&node, &all)).await?
         }
         Aggregation::Quantile => {
             check_quantile(env, &param, node.param_pos);

@@ -4,6 +4,7 @@
 //! series that are never there at the same time do not stand in each other's way.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use dolmen_model::{Labels, METRIC_NAME};
 use futures::stream::{self, StreamExt};
@@ -150,11 +151,18 @@ fn signatures(matching: &Matching) -> Groups {
 }
 
 /// The elements of a set operation.
-pub async fn set<'a>(env: &'a Env, node: &'a SetNode, grid: Grid) -> Result<Batches<'a>> {
+pub async fn set<'a>(env: &'a Env, node: &'a Arc<SetNode>, grid: Grid) -> Result<Batches<'a>> {
     let (lhs, _held_l) = env.collect(crate::eval::vector(env, &node.lhs, grid).await?, grid).await?;
     let (rhs, _held_r) = env.collect(crate::eval::vector(env, &node.rhs, grid).await?, grid).await?;
+    let node = node.clone();
+    let out = env.offload(move || combined(&node, lhs, rhs)).await??;
+    env.hold(out.samples())?;
+    Ok(stream::once(async { Ok(out) }).boxed())
+}
+
+fn combined(node: &SetNode, lhs: StepBatch, rhs: StepBatch) -> Result<StepBatch> {
     let mut groups = signatures(&node.matching);
-    let words = grid.steps.div_ceil(64);
+    let words = lhs.words().max(rhs.words());
     let of = |batch: &StepBatch, groups: &mut Groups| -> Vec<usize> {
         batch.heads.iter().map(|h| groups.of(&h.labels) as usize).collect()
     };
@@ -178,9 +186,7 @@ pub async fn set<'a>(env: &'a Env, node: &'a SetNode, grid: Grid) -> Result<Batc
         }
     };
     out.drop_blank();
-    env.hold(out.samples())?;
-    let out = if node.op == SetOp::Or { crate::eval::merged(out)? } else { out };
-    Ok(stream::once(async { Ok(out) }).boxed())
+    if node.op == SetOp::Or { crate::eval::merged(out) } else { Ok(out) }
 }
 
 /// Keeps the cells whose bit in their group is as wanted.
@@ -202,22 +208,33 @@ fn masked(mut batch: StepBatch, group: &[usize], bits: &[Vec<u64>], wanted: bool
 }
 
 /// The elements of an operation between two vectors.
-pub async fn binary<'a>(env: &'a Env, node: &'a Binary, grid: Grid) -> Result<Batches<'a>> {
+pub async fn binary<'a>(env: &'a Env, node: &'a Arc<Binary>, grid: Grid) -> Result<Batches<'a>> {
     let (lhs, _held_l) = env.collect(crate::eval::vector(env, &node.lhs, grid).await?, grid).await?;
     let (rhs, _held_r) = env.collect(crate::eval::vector(env, &node.rhs, grid).await?, grid).await?;
-    env.ctx.check()?;
-    let mut join = Join::new(env, node, lhs, rhs, grid.steps);
+    let (node, delayed_names) = (node.clone(), env.settings.delayed_names);
+    let (out, notes) = env.offload(move || join(&node, delayed_names, lhs, rhs, grid.steps)).await??;
+    env.note(notes);
+    env.hold(out.samples())?;
+    Ok(stream::once(async { Ok(out) }).boxed())
+}
+
+fn join(
+    node: &Binary,
+    delayed_names: bool,
+    lhs: StepBatch,
+    rhs: StepBatch,
+    steps: usize,
+) -> Result<(StepBatch, Annotations)> {
+    let mut join = Join::new(node, delayed_names, lhs, rhs, steps);
     join.run();
     if let Some((_, error)) = join.failure.take() {
         return Err(error);
     }
     let mut notes = Annotations::default();
     join.remarks.iter().flatten().for_each(|r| r.1.tell(node.pos, &mut notes));
-    env.note(notes);
     let mut out = join.out;
     out.drop_blank();
-    env.hold(out.samples())?;
-    Ok(stream::once(async { Ok(out) }).boxed())
+    Ok((out, notes))
 }
 
 /// When an error would have come first: step, phase within the step, ordinal.
@@ -243,7 +260,7 @@ struct Join<'a> {
 }
 
 impl<'a> Join<'a> {
-    fn new(env: &Env, node: &'a Binary, lhs: StepBatch, rhs: StepBatch, steps: usize) -> Join<'a> {
+    fn new(node: &'a Binary, delayed_names: bool, lhs: StepBatch, rhs: StepBatch, steps: usize) -> Join<'a> {
         let (many, one) = if node.card == Card::OneToMany { (rhs, lhs) } else { (lhs, rhs) };
         let mut groups = signatures(&node.matching);
         let many_sig = many.heads.iter().map(|h| groups.of(&h.labels) as usize).collect();
@@ -251,7 +268,7 @@ impl<'a> Join<'a> {
         let signatures = groups.labels.len();
         Join {
             node,
-            delayed_names: env.settings.delayed_names,
+            delayed_names,
             steps,
             out: StepBatch::with_capacity(steps, many.len()),
             many,

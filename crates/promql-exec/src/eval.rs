@@ -1,6 +1,7 @@
 //! Plan nodes -> batches: which operator answers which node.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use dolmen_model::{Labels, ResetHint};
 use futures::future::BoxFuture;
@@ -208,36 +209,33 @@ fn mapped(kernel: MapKernel, columns: &[Vec<f64>], mut batch: StepBatch) -> Step
     batch
 }
 
-async fn group<'a>(env: &'a Env, node: &'a GroupNode, grid: Grid) -> Result<Batches<'a>> {
+async fn group<'a>(env: &'a Env, node: &'a Arc<GroupNode>, grid: Grid) -> Result<Batches<'a>> {
     let mut scalars = Vec::with_capacity(node.scalars.len());
     for s in &node.scalars {
         scalars.push(scalar(env, s, grid).await?);
     }
-    let mut notes = Annotations::default();
-    if node.sorts && grid.steps > 1 {
-        notes.warn(
-            "sort is ineffective for range queries since results are always ordered by labels",
-            node.pos,
-        );
-    }
     let (all, _held) = env.collect(vector(env, &node.of, grid).await?, grid).await?;
-    let call = GroupCall {
-        name: node.function.name,
-        grid,
-        scalars: &scalars,
-        strings: &node.strings,
-        args: &node.args,
-        vector: node.vector,
-        pos: node.pos,
-        absent_labels: &node.absent,
-        delayed_names: env.settings.delayed_names,
+    let (node, delayed_names) = (node.clone(), env.settings.delayed_names);
+    let work = move || {
+        let call = GroupCall {
+            name: node.function.name,
+            grid,
+            scalars: &scalars,
+            strings: &node.strings,
+            args: &node.args,
+            vector: node.vector,
+            pos: node.pos,
+            absent_labels: &node.absent,
+            delayed_names,
+        };
+        let mut notes = Annotations::default();
+        let mut out = (node.function.kernel)(&call, all, &mut notes)?;
+        out.drop_blank();
+        Ok::<_, PromqlError>((merged(out)?, notes))
     };
-    env.ctx.check()?;
-    let mut out = (node.function.kernel)(&call, all, &mut notes)?;
+    let (out, notes) = env.offload(work).await??;
     env.note(notes);
-    out.drop_blank();
     env.hold(out.samples())?;
-    let out = merged(out)?;
     Ok(stream::once(async { Ok(out) }).boxed())
 }
 

@@ -13,7 +13,7 @@ use crate::instant::times_of;
 use crate::plan::InfoNode;
 
 /// The elements with the labels of their info series.
-pub async fn info<'a>(env: &'a Env, node: &'a InfoNode, grid: Grid) -> Result<Batches<'a>> {
+pub async fn info<'a>(env: &'a Env, node: &'a Arc<InfoNode>, grid: Grid) -> Result<Batches<'a>> {
     let (base, _held) = env.collect(crate::eval::vector(env, &node.of, grid).await?, grid).await?;
     let names = metric_names(&node.names)?;
     let (infos, _held_infos) = match wanted(&base, &names)? {
@@ -24,10 +24,13 @@ pub async fn info<'a>(env: &'a Env, node: &'a InfoNode, grid: Grid) -> Result<Ba
         }
         None => (StepBatch::new(grid.steps), env.ctx.budget.reserve(0)?),
     };
-    env.ctx.check()?;
-    let mut out = join(&base, &infos, &names, &node.matchers)?;
-    out.drop_blank();
+    let node = node.clone();
+    let work = move || {
+        let mut out = join(&base, &infos, &names, &node.matchers)?;
+        out.drop_blank();
+        crate::eval::merged(out)
+    };
+    let out = env.offload(work).await??;
     env.hold(out.samples())?;
-    let out = crate::eval::merged(out)?;
     Ok(stream::once(async { Ok(out) }).boxed())
 }

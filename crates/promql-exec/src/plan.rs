@@ -65,23 +65,23 @@ pub enum Vector {
     /// The time of the step, for each element.
     Stamp(Box<Vector>),
     /// A function of all elements.
-    Group(Box<GroupNode>),
+    Group(Arc<GroupNode>),
     /// Unary minus.
     Negate(Box<Vector>),
     /// An operator between elements and a scalar.
     WithScalar(Box<WithScalar>),
     /// An operator between elements of two vectors.
-    Binary(Box<Binary>),
+    Binary(Arc<Binary>),
     /// `and`, `or`, `unless`.
-    Set(Box<SetNode>),
+    Set(Arc<SetNode>),
     /// An aggregation.
-    Aggregate(Box<Aggregate>),
+    Aggregate(Arc<Aggregate>),
     /// One element without labels.
     Scalar(Box<Scalar>),
     /// The same at every step: computed once.
     Once(Box<Vector>),
     /// `info`.
-    Info(Box<InfoNode>),
+    Info(Arc<InfoNode>),
 }
 
 /// Gives one number at each step.
@@ -173,8 +173,6 @@ pub struct GroupNode {
     pub pos: Pos,
     /// For `absent`: the labels of its element.
     pub absent: Labels,
-    /// For `sort` and its kin: the order they give stays in instant queries.
-    pub sorts: bool,
 }
 
 /// A binary operator.

@@ -57,7 +57,7 @@ pub fn nothing(node: &Aggregate, param: &[f64], env: &Env) -> Result<bool> {
 type Entry = (f64, usize);
 
 /// The elements that stay.
-pub fn pick(env: &Env, node: &Aggregate, param: &[f64], input: StepBatch) -> Result<StepBatch> {
+pub fn pick(node: &Aggregate, param: &[f64], input: StepBatch) -> (StepBatch, Annotations) {
     let mut groups = Groups::new(node);
     let group_of: Vec<u32> = input.heads.iter().map(|h| groups.of(&h.labels)).collect();
     let mut notes = Annotations::default();
@@ -102,8 +102,7 @@ pub fn pick(env: &Env, node: &Aggregate, param: &[f64], input: StepBatch) -> Res
             }
         }
     }
-    env.note(notes);
-    Ok(out)
+    (out, notes)
 }
 
 #[allow(clippy::too_many_arguments, reason = "the state of one loop")]
