@@ -1,59 +1,73 @@
-//! Takes blocks out of the bucket: marks first, deletes later; and removes what was never finished.
+//! What may go: blocks whose mark is old enough, uploads that nobody finishes, blocks that another replaces.
+//! Decisions only, no I/O.
 
-use bytes::Bytes;
-use dolmen_block::mark::{DELETION_MARK, DeletionMark, Mark};
-use dolmen_block::{META, Ulid};
-use dolmen_model::{Error, Kind, Result, Timestamp};
-use futures::TryStreamExt;
-use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use dolmen_block::{Meta, Ulid};
+use dolmen_fetcher::Fetched;
+use dolmen_model::Timestamp;
+
+/// In the mark of a block that was merged into another; others read it too.
+pub const COMPACTED: &str = "source of compacted block";
+/// In the mark of a block whose sources another block holds.
+pub const OUTDATED: &str = "outdated block";
+/// In the mark of a block that was merged into nothing: all of it is deleted.
+pub const EMPTY: &str = "no sample is left";
 
 /// How old a folder without meta.json must be before it counts as given up: its writer may be slow.
-pub const PARTIAL_AGE_MS: i64 = 48 * 3_600_000;
+pub const PARTIAL_AGE: Duration = Duration::from_secs(48 * 3600);
 
-/// The folder of a block.
-fn folder(ulid: Ulid) -> Path {
-    Path::from(ulid.to_string())
-}
-
-fn failed(doing: &'static str) -> impl Fn(object_store::Error) -> Error {
-    move |e| match e {
-        object_store::Error::NotFound { .. } => Error::wrap(Kind::NotFound, doing, e),
-        e => Error::wrap(Kind::Retry, doing, e),
-    }
-}
-
-/// Puts a mark beside a block. A mark that is there already stays as it is: its time counts.
-pub async fn mark<M: Mark>(bucket: &dyn ObjectStore, ulid: Ulid, mark: &M) -> Result<bool> {
-    let path = folder(ulid).join(M::NAME);
-    match bucket.head(&path).await {
-        Ok(_) => return Ok(false),
-        Err(object_store::Error::NotFound { .. }) => {}
-        Err(e) => return Err(failed("look for a mark")(e)),
-    }
-    bucket.put(&path, Bytes::from(mark.to_json()).into()).await.map_err(failed("write a mark"))?;
-    Ok(true)
-}
-
-/// A deletion mark of now.
-pub fn deletion_mark(ulid: Ulid, details: &str, now: Timestamp) -> DeletionMark {
-    DeletionMark { id: ulid, version: 1, details: details.to_owned(), deletion_time: now.div_euclid(1000) }
-}
-
-/// Deletes a block: meta.json first, so that nobody sees half of it, the deletion mark last, so that an
-/// unfinished deletion is taken up again.
-pub async fn delete_block(bucket: &dyn ObjectStore, ulid: Ulid) -> Result<()> {
-    let folder = folder(ulid);
-    let objects: Vec<Path> =
-        bucket.list(Some(&folder)).map_ok(|o| o.location).try_collect().await.map_err(failed("list a block"))?;
-    let (meta, mark) = (folder.clone().join(META), folder.join(DELETION_MARK));
-    let rest = objects.iter().filter(|p| **p != meta && **p != mark);
-    for path in [&meta].into_iter().filter(|m| objects.contains(m)).chain(rest).chain([&mark].into_iter().filter(|m| objects.contains(m))) {
-        match bucket.delete(path).await {
-            // Somebody else was quicker.
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
-            Err(e) => return Err(failed("delete a block")(e)),
+/// Blocks whose deletion mark is older than `delay`. One that was merged into another stays while no whole
+/// block holds what it held.
+pub fn expired(fetched: &Fetched, now: Timestamp, delay: Duration) -> Vec<Ulid> {
+    let live = fetched.blocks.iter().filter(|(ulid, _)| !fetched.deletion_marks.contains_key(ulid));
+    let covered: BTreeSet<(i64, Ulid)> = live.flat_map(|(_, b)| sources(&b.meta)).collect();
+    let mut gone = Vec::new();
+    for (ulid, mark) in &fetched.deletion_marks {
+        let held = fetched.blocks.get(ulid);
+        let there =
+            held.is_some() || fetched.partial.contains_key(ulid) || fetched.corrupt.contains_key(ulid);
+        let age = now.saturating_sub(mark.deletion_time.saturating_mul(1000));
+        if !there || u128::try_from(age).is_ok_and(|age| age > delay.as_millis()) == false {
+            continue;
         }
+        let replaced = matches!(mark.details.as_str(), COMPACTED | OUTDATED);
+        if replaced && held.is_some_and(|b| !sources(&b.meta).is_subset(&covered)) {
+            tracing::warn!(block = %ulid, "marked as compacted, but no whole block holds its samples: it stays");
+            continue;
+        }
+        gone.push(*ulid);
     }
-    Ok(())
+    gone
 }
+
+/// What a block holds: level-1 blocks, at its resolution.
+fn sources(meta: &Meta) -> BTreeSet<(i64, Ulid)> {
+    let resolution = meta.resolution();
+    let mut all: BTreeSet<_> = meta.compaction.sources.iter().map(|s| (resolution, *s)).collect();
+    if all.is_empty() {
+        all.insert((resolution, meta.ulid));
+    }
+    all
+}
+
+/// Folders without meta.json in which nothing was written for `age`. Those with a deletion mark go their own
+/// way, and `ours` are settled by their journal.
+pub fn abandoned(fetched: &Fetched, now: Timestamp, age: Duration, ours: &[Ulid]) -> Vec<Ulid> {
+    let since = now.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
+    let given_up = |ulid: &Ulid, newest: Timestamp| {
+        newest < since && !fetched.deletion_marks.contains_key(ulid) && !ours.contains(ulid)
+    };
+    fetched.partial.iter().filter(|(u, p)| given_up(u, p.newest_mtime)).map(|(u, _)| *u).collect()
+}
+
+/// Blocks without a mark whose sources are all in another block without a mark.
+pub fn replaced(fetched: &Fetched) -> BTreeSet<Ulid> {
+    let mut unmarked = fetched.clone();
+    unmarked.blocks.retain(|ulid, _| !fetched.deletion_marks.contains_key(ulid));
+    unmarked.superseded()
+}
+
+#[cfg(test)]
+mod tests;

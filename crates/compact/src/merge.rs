@@ -1,21 +1,30 @@
 //! Merges blocks that do not overlap in time into one: a streaming k-way merge by label set.
 //!
-//! Memory holds one series of every input, whatever the size of the blocks. Chunks are copied byte for byte.
+//! Memory holds one series of every input, whatever the size of the blocks. Chunks are passed on byte for
+//! byte; only a chunk of which a part is deleted is encoded anew.
 
 use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use dolmen_block::{BlockWriter, ChunkIn};
-use dolmen_model::{Error, Kind, Labels, Result};
+use dolmen_ctx::Ctx;
+use dolmen_model::{Error, Kind, Labels, Result, TimeRange};
 use dolmen_storage::RawChunk;
+
+use crate::mask::Mask;
 
 /// A series of an input, without external labels.
 #[derive(Clone, Debug)]
 pub struct SeriesIn {
     /// Its labels.
     pub labels: Labels,
-    /// Its chunks, by time, deleted time taken out.
+    /// Its chunks, by time.
     pub chunks: Vec<RawChunk>,
+    /// Time that is deleted: half-open, sorted, apart.
+    pub masked: Arc<[TimeRange]>,
 }
 
 /// Gives the series of a block in label order.
@@ -25,53 +34,100 @@ pub trait Input: Send {
     async fn next(&mut self) -> Result<Option<SeriesIn>>;
 }
 
+/// What a merge met, in samples. What was written is `read - deleted - repeated`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Merged {
+    /// In the chunks of all inputs.
+    pub read: u64,
+    /// Left out because tombstones cover them.
+    pub deleted: u64,
+    /// Left out because two inputs held the same chunk.
+    pub repeated: u64,
+    /// Label sets over all inputs, each counted once; also those of which nothing was written.
+    pub series: u64,
+}
+
+impl Merged {
+    /// Samples that the output must hold.
+    pub fn written(&self) -> u64 {
+        self.read.saturating_sub(self.deleted).saturating_sub(self.repeated)
+    }
+}
+
+/// An input and its next series. Ordered so that a heap gives the least label set first.
 struct Cursor {
-    input: Box<dyn Input>,
     series: SeriesIn,
     place: usize,
+    input: Box<dyn Input>,
 }
 
-impl Cursor {
-    fn order(&self, other: &Cursor) -> Ordering {
-        self.series.labels.cmp(&other.series.labels).then(self.place.cmp(&other.place))
+impl Ord for Cursor {
+    fn cmp(&self, other: &Cursor) -> Ordering {
+        other.series.labels.cmp(&self.series.labels).then(other.place.cmp(&self.place))
     }
 }
 
-/// Writes the union of the inputs' series. Inputs that overlap in time within a series are refused.
-pub async fn merge(inputs: Vec<Box<dyn Input>>, writer: &mut BlockWriter) -> Result<()> {
-    let mut cursors = Vec::new();
+impl PartialOrd for Cursor {
+    fn partial_cmp(&self, other: &Cursor) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Cursor {
+    fn eq(&self, other: &Cursor) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Cursor {}
+
+/// Writes the union of the inputs' series. A series whose chunks overlap in time is `Kind::Halt`: nothing is
+/// merged that would have to be chosen from. Stops between two series where the caller has left.
+pub async fn merge(ctx: &Ctx, inputs: Vec<Box<dyn Input>>, writer: &mut BlockWriter) -> Result<Merged> {
+    let mut heap = BinaryHeap::with_capacity(inputs.len());
     for (place, mut input) in inputs.into_iter().enumerate() {
         if let Some(series) = input.next().await? {
-            cursors.push(Cursor { input, series, place });
+            heap.push(Cursor { series, place, input });
         }
     }
-    // Descending, so that the least label set is taken from the end.
-    cursors.sort_by(|a, b| b.order(a));
-    let mut chunks: Vec<RawChunk> = Vec::new();
-    while let Some(last) = cursors.last() {
-        let labels = last.series.labels.clone();
-        while cursors.last().is_some_and(|c| c.series.labels == labels) {
-            let mut cursor = cursors.pop().expect("looked at just before");
-            chunks.append(&mut cursor.series.chunks);
-            if let Some(series) = cursor.input.next().await? {
-                if series.labels <= labels {
-                    let text = format!("series {} stands behind {labels}: the index is out of order", series.labels);
+    let mut merged = Merged::default();
+    let (mut chunks, mut mask) = (Vec::new(), Mask::default());
+    while let Some(first) = heap.peek() {
+        ctx.check()?;
+        let labels = first.series.labels.clone();
+        while let Some(mut cursor) = heap.peek_mut().filter(|c| c.series.labels == labels) {
+            for chunk in cursor.series.chunks.drain(..) {
+                let samples = u64::from(dolmen_chunk::samples(chunk.encoding, &chunk.data)?);
+                merged.read += samples;
+                merged.deleted += mask.push(chunk, samples, &cursor.series.masked, &mut chunks)?;
+            }
+            match cursor.input.next().await? {
+                Some(next) if next.labels > labels => cursor.series = next,
+                Some(next) => {
+                    let text = format!("index is out of order: series {} stands behind {labels}", next.labels);
                     return Err(Error::corrupt(text));
                 }
-                cursor.series = series;
-                let at = cursors.partition_point(|c| c.order(&cursor) == Ordering::Greater);
-                cursors.insert(at, cursor);
+                None => drop(PeekMut::pop(cursor)),
             }
         }
-        write(writer, &labels, &mut chunks)?;
+        merged.series += 1;
+        merged.repeated += write(writer, &labels, &mut chunks)?;
     }
-    Ok(())
+    Ok(merged)
 }
 
-/// Writes one series; a chunk that two inputs hold alike is written once.
-fn write(writer: &mut BlockWriter, labels: &Labels, chunks: &mut Vec<RawChunk>) -> Result<()> {
+/// Writes one series; a chunk that two inputs hold alike is written once. Returns the samples that this left
+/// out.
+fn write(writer: &mut BlockWriter, labels: &Labels, chunks: &mut Vec<RawChunk>) -> Result<u64> {
     chunks.sort_by_key(|c| (c.mint, c.maxt));
-    chunks.dedup_by(|b, a| (a.mint, a.maxt, a.encoding) == (b.mint, b.maxt, b.encoding) && a.data == b.data);
+    let mut repeated = 0;
+    let same = |a: &RawChunk, b: &RawChunk| {
+        (a.mint, a.maxt, a.encoding) == (b.mint, b.maxt, b.encoding) && a.data == b.data
+    };
+    for pair in chunks.windows(2).filter(|w| same(&w[0], &w[1])) {
+        repeated += u64::from(dolmen_chunk::samples(pair[1].encoding, &pair[1].data)?);
+    }
+    chunks.dedup_by(|b, a| same(a, b));
     if let Some(pair) = chunks.windows(2).find(|w| w[1].mint <= w[0].maxt) {
         let text = format!(
             "series {labels}: chunks overlap, {}..{} and {}..{}",
@@ -79,11 +135,13 @@ fn write(writer: &mut BlockWriter, labels: &Labels, chunks: &mut Vec<RawChunk>) 
         );
         return Err(Error::new(Kind::Halt, text));
     }
-    let views: Vec<ChunkIn<'_>> = chunks
-        .iter()
-        .map(|c| ChunkIn { mint: c.mint, maxt: c.maxt, encoding: c.encoding, data: &c.data })
-        .collect();
-    writer.add_series(labels.as_ref(), &views)?;
+    let view = |c: &'_ RawChunk| -> ChunkIn<'_> {
+        ChunkIn { mint: c.mint, maxt: c.maxt, encoding: c.encoding, data: &c.data }
+    };
+    writer.add_series(labels.as_ref(), &chunks.iter().map(view).collect::<Vec<_>>())?;
     chunks.clear();
-    Ok(())
+    Ok(repeated)
 }
+
+#[cfg(test)]
+mod tests;

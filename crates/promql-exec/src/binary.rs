@@ -152,8 +152,7 @@ fn signatures(matching: &Matching) -> Groups {
 
 /// The elements of a set operation.
 pub async fn set<'a>(env: &'a Env, node: &'a Arc<SetNode>, grid: Grid) -> Result<Batches<'a>> {
-    let (lhs, _held_l) = env.collect(crate::eval::vector(env, &node.lhs, grid).await?, grid).await?;
-    let (rhs, _held_r) = env.collect(crate::eval::vector(env, &node.rhs, grid).await?, grid).await?;
+    let [(lhs, _held_l), (rhs, _held_r)] = env.both(&node.lhs, &node.rhs, grid).await?;
     let node = node.clone();
     let out = env.offload(move || combined(&node, lhs, rhs)).await??;
     env.hold(out.samples())?;
@@ -209,8 +208,7 @@ fn masked(mut batch: StepBatch, group: &[usize], bits: &[Vec<u64>], wanted: bool
 
 /// The elements of an operation between two vectors.
 pub async fn binary<'a>(env: &'a Env, node: &'a Arc<Binary>, grid: Grid) -> Result<Batches<'a>> {
-    let (lhs, _held_l) = env.collect(crate::eval::vector(env, &node.lhs, grid).await?, grid).await?;
-    let (rhs, _held_r) = env.collect(crate::eval::vector(env, &node.rhs, grid).await?, grid).await?;
+    let [(lhs, _held_l), (rhs, _held_r)] = env.both(&node.lhs, &node.rhs, grid).await?;
     let (node, delayed_names) = (node.clone(), env.settings.delayed_names);
     let (out, notes) = env.offload(move || join(&node, delayed_names, lhs, rhs, grid.steps)).await??;
     env.note(notes);

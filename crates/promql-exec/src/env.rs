@@ -14,7 +14,7 @@ use smol_str::SmolStr;
 use crate::annotation::Annotations;
 use crate::batch::{Grid, StepBatch};
 use crate::error::{PromqlError, Result};
-use crate::plan::Selector;
+use crate::plan::{Selector, Vector};
 
 /// Batches of an operator's answer.
 pub type Batches<'a> = BoxStream<'a, Result<StepBatch>>;
@@ -42,10 +42,10 @@ pub struct Env {
     pub settings: Settings,
     /// Where series come from.
     pub source: Arc<dyn Queryable>,
-    streams: Vec<Mutex<Option<FrameStream>>>,
-    samples: AtomicUsize,
+    streams: Arc<[Mutex<Option<FrameStream>>]>,
+    samples: Arc<AtomicUsize>,
     notes: Mutex<Annotations>,
-    completeness: Mutex<Completeness>,
+    completeness: Arc<Mutex<Completeness>>,
 }
 
 /// What one selector asks of the storage.
@@ -76,11 +76,42 @@ impl Env {
             ctx,
             settings,
             source,
-            streams,
-            samples: AtomicUsize::new(0),
+            streams: streams.into(),
+            samples: Arc::default(),
             notes: Mutex::default(),
-            completeness: Mutex::default(),
+            completeness: Arc::default(),
         })
+    }
+
+    /// The same query, with annotations of its own: for a part that is evaluated beside others, whose
+    /// annotations come before.
+    fn branch(&self) -> Env {
+        Env {
+            ctx: self.ctx.clone(),
+            settings: self.settings.clone(),
+            source: self.source.clone(),
+            streams: self.streams.clone(),
+            samples: self.samples.clone(),
+            notes: Mutex::default(),
+            completeness: self.completeness.clone(),
+        }
+    }
+
+    /// All elements of two vectors, evaluated beside each other, and their memory in the budget.
+    pub async fn both(
+        &self,
+        lhs: &Vector,
+        rhs: &Vector,
+        grid: Grid,
+    ) -> Result<[(StepBatch, Reservation); 2]> {
+        async fn all(env: &Env, node: &Vector, grid: Grid) -> Result<(StepBatch, Reservation)> {
+            env.collect(crate::eval::vector(env, node, grid).await?, grid).await
+        }
+        let branch = self.branch();
+        let (lhs, rhs) = futures::join!(all(self, lhs, grid), all(&branch, rhs, grid));
+        let out = [lhs?, rhs?];
+        self.note(branch.take_notes());
+        Ok(out)
     }
 
     /// The stream of a selector; it can be taken once.

@@ -35,7 +35,13 @@ pub fn vector<'a>(env: &'a Env, node: &'a Vector, grid: Grid) -> BoxFuture<'a, R
             Vector::Stamp(of) => {
                 let one_name = differs_without_name(of);
                 let batches = vector(env, of, grid).await?;
-                let out = batches.map(move |batch| Ok(drop_names(env, stamped(batch?, grid))));
+                let out = batches.map(move |batch| {
+                    let batch = batch?;
+                    let before = batch.samples();
+                    let out = stamped(batch, grid);
+                    env.release(before.saturating_sub(out.samples()));
+                    Ok(drop_names(env, out))
+                });
                 joined(env, out.boxed(), grid, one_name).await
             }
             Vector::Group(node) => group(env, node, grid).await,
@@ -51,6 +57,7 @@ pub fn vector<'a>(env: &'a Env, node: &'a Vector, grid: Grid) -> BoxFuture<'a, R
             Vector::Aggregate(node) => aggregate::aggregate(env, node, grid).await,
             Vector::Scalar(node) => {
                 let values = scalar(env, node, grid).await?;
+                env.hold(values.len())?;
                 Ok(stream::once(async move { Ok(of_scalar(&values)) }).boxed())
             }
             Vector::Once(of) => {

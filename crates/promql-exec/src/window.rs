@@ -209,6 +209,7 @@ async fn absent<'a>(
         out.set(row, step, 1.0);
     }
     out.drop_blank();
+    env.hold(out.samples())?;
     Ok(stream::once(async { Ok(out) }).boxed())
 }
 

@@ -1,0 +1,270 @@
+//! Full block ranges become blocks.
+//!
+//! ```text
+//! cut     raise the stream's floor -> close and collect chunks, stripe by stripe -> write the block -> floors.json
+//! settle  wait for readers that began before -> drop the chunks -> drop series without chunks -> checkpoint
+//! ```
+//! Between the two the samples are in both places: whoever reads must know of the block before `settle` is called.
+//! A crash at any point loses nothing: what a block holds is below its stream's floor and is not replayed, what
+//! no block holds is in the log.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dolmen_block::{BlockWriter, ChunkIn, Compaction, Meta, MetaSeed, Thanos};
+use dolmen_model::{Context, Labels, Result, TimeRange, Timestamp};
+use dolmen_storage::RawChunk;
+use roaring::RoaringBitmap;
+use smol_str::SmolStr;
+use ulid::Ulid;
+
+use crate::floors::{self, Floors};
+use crate::head::Head;
+use crate::stream::Stream;
+
+/// What our blocks name as their source.
+pub const BLOCK_SOURCE: &str = "receive";
+
+/// How long readers are waited for before chunks are dropped.
+const READERS_PATIENCE: Duration = Duration::from_secs(300);
+
+/// What is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// Ranges whose stream's newest sample is half a block past their end.
+    Due,
+    /// Everything.
+    Flush,
+}
+
+/// A block that was cut.
+#[derive(Clone, Debug)]
+pub struct Cut {
+    /// Its meta.json.
+    pub meta: Meta,
+    /// Its directory.
+    pub dir: PathBuf,
+}
+
+struct Collected {
+    labels: Labels,
+    chunks: Vec<RawChunk>,
+}
+
+impl Head {
+    /// Whether a cut would write anything.
+    pub fn due(&self) -> bool {
+        self.streams.all().iter().any(|s| self.next_range(s, s.oldest(), How::Due).is_some())
+    }
+
+    /// Writes blocks. Blocking. The blocks written before an error stay and are told.
+    pub fn cut(&self, how: How) -> (Vec<Cut>, Result<()>) {
+        let _one = self.cutting.lock();
+        let began = Instant::now();
+        let mut cuts = Vec::new();
+        let mut result = Ok(());
+        for stream in self.streams.all() {
+            if let Err(e) = self.cut_stream(&stream, how, &mut cuts) {
+                self.metrics.cut_failures.inc();
+                result = Err(e);
+            }
+        }
+        if !cuts.is_empty()
+            && let Err(e) = floors::write(&*self.disk, &self.settings.wal_dir, &self.floors())
+        {
+            result = Err(e);
+        }
+        self.metrics.cuts.inc_by(cuts.len() as u64);
+        self.metrics.cut_seconds.inc_by(began.elapsed().as_secs_f64());
+        (cuts, result)
+    }
+
+    fn floors(&self) -> Floors {
+        let streams = self.streams.all();
+        streams.iter().filter(|s| s.floor() > i64::MIN).map(|s| (s.labels.clone(), s.floor())).collect()
+    }
+
+    /// The first range from `oldest` on that may be cut.
+    fn next_range(&self, stream: &Stream, oldest: Timestamp, how: How) -> Option<TimeRange> {
+        let (block, newest) = (self.settings.block_ms, stream.newest());
+        if oldest > newest {
+            return None;
+        }
+        let start = oldest - oldest.rem_euclid(block);
+        let end = match how {
+            How::Due if newest >= start + block + block / 2 => start + block,
+            How::Due => return None,
+            How::Flush => (start + block).min(newest + 1),
+        };
+        TimeRange::new(start.max(stream.floor()), end)
+    }
+
+    fn cut_stream(&self, stream: &Arc<Stream>, how: How, cuts: &mut Vec<Cut>) -> Result<()> {
+        let mut oldest = stream.oldest();
+        while let Some(range) = self.next_range(stream, oldest, how) {
+            let before = stream.floor();
+            // From here on nothing can come below the range's end.
+            stream.raise_floor(range.maxt());
+            let (collected, next) = self.collect(stream, range);
+            if !collected.is_empty() {
+                match self.write_block(stream, range, collected) {
+                    Ok(cut) => cuts.push(cut),
+                    Err(e) => {
+                        stream.restore_floor(before);
+                        return Err(e).context(format!("cut a block of {}", stream.labels));
+                    }
+                }
+            }
+            oldest = next;
+        }
+        Ok(())
+    }
+
+    /// The chunks of a range by series, sorted by labels without those of the stream; and the oldest sample after it.
+    fn collect(&self, stream: &Stream, range: TimeRange) -> (Vec<Collected>, Timestamp) {
+        let mut next = Timestamp::MAX;
+        let mut out = Vec::new();
+        let mut values = Vec::new();
+        for stripe in &self.stripes {
+            let mut stripe = stripe.lock();
+            for local in stripe.live() {
+                let hot = *stripe.hot(local);
+                if hot.stream != stream.id {
+                    continue;
+                }
+                if hot.t_last < range.maxt() {
+                    stripe.close(local);
+                }
+                let mut chunks = Vec::new();
+                let rest = TimeRange::new(range.mint(), Timestamp::MAX);
+                stripe.chunks(local, rest.unwrap_or(TimeRange::ALL), &mut chunks);
+                let within = chunks.iter().take_while(|c| c.mint < range.maxt()).count();
+                next = chunks.get(within).map_or(next, |c| next.min(c.mint));
+                chunks.truncate(within);
+                if chunks.is_empty() {
+                    continue;
+                }
+                let index = self.index.read();
+                let names = index.names(stripe.cold(local).shape);
+                values.clear();
+                stripe.values(local, names.len(), &mut values);
+                let text = |symbol: u32| index.symbols.text(symbol).as_str();
+                let pairs = names.iter().zip(&values).map(|(n, v)| (text(*n), text(*v)));
+                let labels = Labels::from_sorted(pairs.filter(|(name, _)| stream.labels.get(name).is_none()));
+                out.push(Collected { labels, chunks });
+            }
+        }
+        out.sort_by(|a, b| a.labels.cmp(&b.labels));
+        (out, next)
+    }
+
+    fn write_block(&self, stream: &Stream, range: TimeRange, series: Vec<Collected>) -> Result<Cut> {
+        let symbols: BTreeSet<&str> = series.iter().flat_map(|s| s.labels.iter()).flat_map(|(n, v)| [n, v]).collect();
+        let ulid = Ulid::from_parts(self.clock.now().max(0) as u64, random()?);
+        let parent = &self.settings.blocks_dir;
+        let mut writer = BlockWriter::create(self.disk.clone(), parent, ulid, symbols)?;
+        for s in &series {
+            let chunks: Vec<_> = s
+                .chunks
+                .iter()
+                .map(|c| ChunkIn { mint: c.mint, maxt: c.maxt, encoding: c.encoding, data: &c.data })
+                .collect();
+            writer.add_series(s.labels.as_ref(), &chunks)?;
+        }
+        let mut labels = self.settings.external_labels.edit();
+        stream.labels.iter().for_each(|(name, value)| drop(labels.set(name, value)));
+        let labels = labels.build().iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
+        let meta = writer.finish(MetaSeed {
+            min_time: range.mint(),
+            max_time: range.maxt(),
+            compaction: Compaction { level: 1, sources: vec![ulid], ..Compaction::default() },
+            thanos: Some(Thanos { version: 1, labels, source: BLOCK_SOURCE.to_owned(), ..Thanos::default() }),
+        })?;
+        tracing::info!(
+            block = %ulid, mint = range.mint(), maxt = range.maxt(), series = meta.stats.num_series,
+            samples = meta.stats.num_samples, stream = %stream.labels, "block cut"
+        );
+        Ok(Cut { dir: parent.join(ulid.to_string()), meta })
+    }
+
+    /// Forgets what the blocks hold that were cut so far; they are readable elsewhere by now.
+    pub async fn settle(self: &Arc<Head>) -> Result<()> {
+        if !self.readers.drained(READERS_PATIENCE).await {
+            tracing::warn!("queries have read for five minutes: memory of cut blocks is kept until the next cut");
+            return Ok(());
+        }
+        let head = self.clone();
+        tokio::task::spawn_blocking(move || head.forget())
+            .await
+            .map_err(|e| dolmen_model::Error::wrap(dolmen_model::Kind::Halt, "forget cut chunks", e))?
+    }
+
+    fn forget(&self) -> Result<()> {
+        let _one = self.cutting.lock();
+        // What is logged from here on is in segments that stay.
+        let segment = self.wal.cut_segment()?;
+        let streams = self.streams.all();
+        streams.iter().for_each(|s| s.set_oldest(Timestamp::MAX));
+        let mut live: HashMap<u64, u32> = HashMap::new();
+        for (at, stripe) in self.stripes.iter().enumerate() {
+            let mut stripe = stripe.lock();
+            let mut dead = Vec::new();
+            for local in stripe.live() {
+                let hot = *stripe.hot(local);
+                let stream = &streams[hot.stream as usize];
+                stripe.drop_before(local, stream.floor());
+                match stripe.oldest(local) {
+                    Some(oldest) => {
+                        stream.saw(oldest, hot.t_last);
+                        live.insert(hot.wal_ref, hot.stream);
+                    }
+                    None => dead.push(local),
+                }
+            }
+            self.remove(at, &mut stripe, &dead);
+            let index = self.index.read();
+            stripe.tidy(|shape| index.names(shape).len());
+        }
+        self.tell();
+        let floor = |r: u64| live.get(&r).map(|stream| streams[*stream as usize].floor());
+        self.wal.truncate(segment, &|r| live.contains_key(&r), &|r, t| floor(r).is_some_and(|floor| t >= floor))
+    }
+
+    /// Takes series without chunks out of a stripe and the index.
+    fn remove(&self, at: usize, stripe: &mut crate::stripe::Stripe, dead: &[u32]) {
+        if dead.is_empty() {
+            return;
+        }
+        let mut index = self.index.write();
+        let (mut pairs, mut values, mut ids) = (Vec::new(), Vec::new(), RoaringBitmap::new());
+        for local in dead {
+            let names = index.names(stripe.cold(*local).shape);
+            let from = values.len();
+            stripe.values(*local, names.len(), &mut values);
+            pairs.extend(names.iter().copied().zip(values[from..].iter().copied()));
+            let names = names.len();
+            stripe.remove(*local, names);
+            ids.insert(self.id(at, *local));
+        }
+        pairs.sort_unstable();
+        pairs.dedup();
+        index.postings.remove(&ids, &pairs);
+        values.into_iter().for_each(|value| index.symbols.release(value));
+        self.series.fetch_sub(dead.len(), std::sync::atomic::Ordering::Relaxed);
+        self.metrics.removed.inc_by(dead.len() as u64);
+    }
+
+    /// Labels whose values make a stream, and those of the head: what a cut block's labels are made of.
+    pub fn stream_labels(&self) -> &[SmolStr] {
+        &self.settings.stream_labels
+    }
+}
+
+fn random() -> Result<u128> {
+    let mut bytes = [0u8; 16];
+    getrandom::fill(&mut bytes)
+        .map_err(|e| dolmen_model::Error::new(dolmen_model::Kind::Halt, format!("draw a random number: {e}")))?;
+    Ok(u128::from_le_bytes(bytes))
+}

@@ -1,0 +1,444 @@
+//! A part of all series, by hash of their key: no lock is held over more than one.
+
+use bytes::Bytes;
+use dolmen_chunk::xor::MAX_APPEND_BYTES;
+use dolmen_chunk::{
+    Appended, FloatHistogramEncoder, HistogramEncoder, ResetHeader, SAMPLES_PER_CHUNK, decode, decode_histograms,
+};
+use dolmen_model::{Columns, Encoding, Histogram, TimeRange, Timestamp};
+use dolmen_storage::RawChunk;
+use hashbrown::HashTable;
+
+use crate::series::{Closed, Cold, Hot, NONE, OpenKind, PAGE, Side};
+use crate::slab::Slab;
+
+/// What became of a sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is stored now.
+    Stored,
+    /// It was stored before.
+    Duplicate,
+    /// Another value is stored at its time.
+    Conflict,
+    /// It is older than the series' newest, and memory does not hold its time.
+    Older,
+}
+
+/// A value that is looked for.
+#[derive(Clone, Copy, Debug)]
+pub enum Value<'a> {
+    /// A float.
+    Float(f64),
+    /// A histogram.
+    Histogram(&'a Histogram),
+}
+
+struct Page {
+    hot: Box<[Hot]>,
+    cold: Box<[Cold]>,
+}
+
+/// A part of all series.
+#[derive(Default)]
+pub struct Stripe {
+    table: HashTable<u32>,
+    pages: Vec<Page>,
+    next: u32,
+    free: Vec<u32>,
+    slab: Slab,
+    arena: Vec<u8>,
+    arena_dead: usize,
+    closed: Vec<Closed>,
+    closed_free: Vec<u32>,
+    sides: Vec<Option<Box<Side>>>,
+    sides_free: Vec<u32>,
+}
+
+fn table_hash(key: u128) -> u64 {
+    key as u64
+}
+
+impl Stripe {
+    /// The series of a key.
+    pub fn find(&self, key: u128) -> Option<u32> {
+        self.table.find(table_hash(key), |local| self.hot(*local).key == key).copied()
+    }
+
+    /// A new series; `values` are the symbols of its label values.
+    pub fn create(&mut self, hot: Hot, shape: u32, values: impl Iterator<Item = u32>) -> u32 {
+        let local = self.free.pop().unwrap_or_else(|| {
+            if self.next as usize == self.pages.len() * PAGE {
+                let hot = vec![Hot::new(0, 0, 0); PAGE].into_boxed_slice();
+                let none = Cold { open_mint: 0, labels: 0, shape: 0, closed: NONE, side: NONE };
+                self.pages.push(Page { hot, cold: vec![none; PAGE].into_boxed_slice() });
+            }
+            self.next += 1;
+            self.next - 1
+        });
+        let labels = self.arena.len() as u32;
+        for value in values {
+            put_varint(&mut self.arena, value);
+        }
+        *self.hot_mut(local) = hot;
+        *self.cold_mut(local) = Cold { open_mint: 0, labels, shape, closed: NONE, side: NONE };
+        let (pages, hash) = (&self.pages, table_hash(hot.key));
+        self.table.insert_unique(hash, local, |l| table_hash(pages[*l as usize / PAGE].hot[*l as usize % PAGE].key));
+        local
+    }
+
+    /// Takes a series out; it has no chunk any more. `names` is the length of its tuple of names.
+    pub fn remove(&mut self, local: u32, names: usize) {
+        let key = self.hot(local).key;
+        if let Ok(entry) = self.table.find_entry(table_hash(key), |l| *l == local) {
+            entry.remove();
+        }
+        let start = self.cold(local).labels as usize;
+        self.arena_dead += self.values_end(start, names) - start;
+        *self.hot_mut(local) = Hot::new(0, 0, 0);
+        self.free.push(local);
+    }
+
+    /// All series, by their place.
+    pub fn live(&self) -> impl Iterator<Item = u32> + use<> {
+        let live: Vec<u32> = (0..self.next).filter(|local| self.hot(*local).wal_ref != 0).collect();
+        live.into_iter()
+    }
+
+    /// Whether there is a series at a place.
+    pub fn is_live(&self, local: u32) -> bool {
+        local < self.next && self.hot(local).wal_ref != 0
+    }
+
+    /// The part of a series that is touched often.
+    pub fn hot(&self, local: u32) -> &Hot {
+        &self.pages[local as usize / PAGE].hot[local as usize % PAGE]
+    }
+
+    /// The same, to change.
+    pub fn hot_mut(&mut self, local: u32) -> &mut Hot {
+        &mut self.pages[local as usize / PAGE].hot[local as usize % PAGE]
+    }
+
+    /// The part of a series that is seldom touched.
+    pub fn cold(&self, local: u32) -> &Cold {
+        &self.pages[local as usize / PAGE].cold[local as usize % PAGE]
+    }
+
+    fn cold_mut(&mut self, local: u32) -> &mut Cold {
+        &mut self.pages[local as usize / PAGE].cold[local as usize % PAGE]
+    }
+
+    /// Appends the symbols of a series' label values.
+    pub fn values(&self, local: u32, names: usize, out: &mut Vec<u32>) {
+        let mut at = self.cold(local).labels as usize;
+        for _ in 0..names {
+            out.push(take_varint(&self.arena, &mut at));
+        }
+    }
+
+    fn values_end(&self, mut at: usize, names: usize) -> usize {
+        (0..names).for_each(|_| drop(take_varint(&self.arena, &mut at)));
+        at
+    }
+
+    /// Copies labels out of an arena that is mostly dead. `names` tells the length of a shape.
+    pub fn tidy(&mut self, names: impl Fn(u32) -> usize) {
+        if self.arena_dead < 4096 || self.arena_dead * 2 < self.arena.len() {
+            return;
+        }
+        let mut arena = Vec::with_capacity(self.arena.len() - self.arena_dead);
+        for local in self.live() {
+            let (start, shape) = (self.cold(local).labels as usize, self.cold(local).shape);
+            let end = self.values_end(start, names(shape));
+            self.cold_mut(local).labels = arena.len() as u32;
+            arena.extend_from_slice(&self.arena[start..end]);
+        }
+        (self.arena, self.arena_dead) = (arena, 0);
+    }
+
+    /// Adds a float. `range` is the block range that `t` lies in.
+    pub fn append_float(&mut self, local: u32, t: Timestamp, v: f64, range: u32) -> Outcome {
+        let hot = *self.hot(local);
+        if t <= hot.t_last {
+            if t == hot.t_last && !hot.last_is_histogram {
+                return if same(v, hot.v_last) { Outcome::Duplicate } else { Outcome::Conflict };
+            }
+            return self.older(local, t, Value::Float(v));
+        }
+        let fits = hot.kind == OpenKind::Xor && hot.range == range && usize::from(hot.n) < SAMPLES_PER_CHUNK;
+        if !fits {
+            self.close(local);
+            let slot = self.slab.take(2 * MAX_APPEND_BYTES);
+            let hot = self.hot_mut(local);
+            hot.keep(dolmen_chunk::xor::State::default());
+            (hot.chunk, hot.range, hot.kind) = (slot, range, OpenKind::Xor);
+            self.cold_mut(local).open_mint = t;
+        }
+        let hot = *self.hot(local);
+        let mut state = hot.state();
+        let slot = self.slab.grow(hot.chunk, state.bytes(), state.bytes() + MAX_APPEND_BYTES);
+        state.append(self.slab.get_mut(slot), t, v);
+        let hot = self.hot_mut(local);
+        hot.keep(state);
+        (hot.chunk, hot.last_is_histogram) = (slot, false);
+        Outcome::Stored
+    }
+
+    /// Adds a histogram. `range` is the block range that `t` lies in.
+    pub fn append_histogram(&mut self, local: u32, t: Timestamp, h: &Histogram, range: u32) -> Outcome {
+        let hot = *self.hot(local);
+        if t <= hot.t_last {
+            return self.older(local, t, Value::Histogram(h));
+        }
+        let mut header = ResetHeader::Unknown;
+        if hot.kind == OpenKind::Histogram {
+            let place = self.cold(local).side as usize;
+            let room = hot.range == range && usize::from(hot.n) < SAMPLES_PER_CHUNK;
+            let appended = match (self.sides[place].as_deref_mut(), h) {
+                (Some(Side::Int(e)), Histogram::Int(h)) if room => e.append(t, h),
+                (Some(Side::Float(e)), Histogram::Float(h)) if room => e.append(t, h),
+                (Some(Side::Int(e)), Histogram::Int(h)) => Appended::NeedsNewChunk(e.next_header(h)),
+                (Some(Side::Float(e)), Histogram::Float(h)) => Appended::NeedsNewChunk(e.next_header(h)),
+                _ => Appended::NeedsNewChunk(ResetHeader::Unknown),
+            };
+            match appended {
+                Appended::Added | Appended::Recoded => {
+                    let hot = self.hot_mut(local);
+                    (hot.t_last, hot.last_is_histogram) = (t, true);
+                    hot.n += 1;
+                    return Outcome::Stored;
+                }
+                Appended::NeedsNewChunk(next) => header = next,
+            }
+        }
+        self.close(local);
+        let side = match h {
+            Histogram::Int(h) => {
+                let mut e = HistogramEncoder::with_header(header);
+                e.append(t, h);
+                Side::Int(e)
+            }
+            Histogram::Float(h) => {
+                let mut e = FloatHistogramEncoder::with_header(header);
+                e.append(t, h);
+                Side::Float(e)
+            }
+        };
+        let place = self.sides_free.pop().unwrap_or_else(|| {
+            self.sides.push(None);
+            (self.sides.len() - 1) as u32
+        });
+        self.sides[place as usize] = Some(Box::new(side));
+        let cold = self.cold_mut(local);
+        (cold.side, cold.open_mint) = (place, t);
+        let hot = self.hot_mut(local);
+        (hot.t_last, hot.n, hot.range, hot.kind, hot.last_is_histogram) = (t, 1, range, OpenKind::Histogram, true);
+        Outcome::Stored
+    }
+
+    /// The open chunk becomes a full one.
+    pub fn close(&mut self, local: u32) {
+        let Some(open) = self.open(local) else { return };
+        let hot = *self.hot(local);
+        match hot.kind {
+            OpenKind::None => {}
+            OpenKind::Xor => self.slab.give(hot.chunk),
+            OpenKind::Histogram => {
+                let place = std::mem::replace(&mut self.cold_mut(local).side, NONE);
+                self.sides[place as usize] = None;
+                self.sides_free.push(place);
+            }
+        }
+        let RawChunk { mint, maxt, encoding, data } = open;
+        let closed = Closed { mint, maxt, encoding, data, before: self.cold(local).closed };
+        let place = match self.closed_free.pop() {
+            Some(place) => {
+                self.closed[place as usize] = closed;
+                place
+            }
+            None => {
+                self.closed.push(closed);
+                (self.closed.len() - 1) as u32
+            }
+        };
+        self.cold_mut(local).closed = place;
+        let hot = self.hot_mut(local);
+        (hot.kind, hot.n, hot.bits) = (OpenKind::None, 0, 0);
+    }
+
+    /// A copy of the open chunk.
+    fn open(&self, local: u32) -> Option<RawChunk> {
+        let (hot, cold) = (self.hot(local), self.cold(local));
+        let (encoding, data) = match hot.kind {
+            OpenKind::None => return None,
+            OpenKind::Xor => (Encoding::Xor, &self.slab.get(hot.chunk)[..hot.state().bytes()]),
+            OpenKind::Histogram => {
+                let side = self.sides[cold.side as usize].as_deref()?;
+                (side.encoding(), side.data())
+            }
+        };
+        Some(RawChunk { mint: cold.open_mint, maxt: hot.t_last, encoding, data: Bytes::copy_from_slice(data) })
+    }
+
+    fn closed(&self, local: u32) -> impl Iterator<Item = &Closed> {
+        let mut place = self.cold(local).closed;
+        std::iter::from_fn(move || {
+            let closed = self.closed.get(place as usize)?;
+            place = closed.before;
+            Some(closed)
+        })
+    }
+
+    /// Appends the chunks that reach into a range, by time.
+    pub fn chunks(&self, local: u32, range: TimeRange, out: &mut Vec<RawChunk>) {
+        let from = out.len();
+        let (hot, cold) = (self.hot(local), self.cold(local));
+        if hot.kind != OpenKind::None && hot.t_last >= range.mint() && cold.open_mint < range.maxt() {
+            out.extend(self.open(local));
+        }
+        for c in self.closed(local) {
+            if c.maxt < range.mint() {
+                break;
+            }
+            if c.mint < range.maxt() {
+                out.push(RawChunk { mint: c.mint, maxt: c.maxt, encoding: c.encoding, data: c.data.clone() });
+            }
+        }
+        out[from..].reverse();
+    }
+
+    /// Time of the oldest sample held; `None` where there is no chunk.
+    pub fn oldest(&self, local: u32) -> Option<Timestamp> {
+        match self.closed(local).last() {
+            Some(c) => Some(c.mint),
+            None => (self.hot(local).kind != OpenKind::None).then(|| self.cold(local).open_mint),
+        }
+    }
+
+    /// Drops the full chunks that end before `t`.
+    pub fn drop_before(&mut self, local: u32, t: Timestamp) {
+        let mut keep = Vec::new();
+        let mut place = std::mem::replace(&mut self.cold_mut(local).closed, NONE);
+        while place != NONE {
+            let before = self.closed[place as usize].before;
+            if self.closed[place as usize].maxt < t {
+                self.closed[place as usize].data = Bytes::new();
+                self.closed_free.push(place);
+            } else {
+                keep.push(place);
+            }
+            place = before;
+        }
+        for place in keep.into_iter().rev() {
+            self.closed[place as usize].before = std::mem::replace(&mut self.cold_mut(local).closed, place);
+        }
+    }
+
+    /// What is held at a time at or below the newest.
+    pub fn older(&self, local: u32, t: Timestamp, value: Value<'_>) -> Outcome {
+        let Some(at) = TimeRange::inclusive(t, t) else { return Outcome::Older };
+        let mut chunks = Vec::new();
+        self.chunks(local, at, &mut chunks);
+        for chunk in &chunks {
+            match holds(chunk, t, value) {
+                Outcome::Older => {}
+                outcome => return outcome,
+            }
+        }
+        Outcome::Older
+    }
+
+    /// Bytes of memory that chunks take, for metrics: open ones, and full ones.
+    pub fn chunk_bytes(&self) -> (usize, usize) {
+        (self.slab.bytes(), self.closed.iter().map(|c| c.data.len()).sum())
+    }
+
+    /// How many series there are.
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+}
+
+/// Whether a chunk holds a value at a time.
+pub fn holds(chunk: &RawChunk, t: Timestamp, value: Value<'_>) -> Outcome {
+    if let Value::Histogram(h) = value
+        && matches!(chunk.encoding, Encoding::Histogram | Encoding::FloatHistogram)
+    {
+        // As it was written: the hint is decided by the chunk.
+        let held = decode_histograms(chunk.encoding, &chunk.data).unwrap_or_default();
+        return match held.iter().find(|(held, _)| *held == t) {
+            Some((_, held)) if same_histogram(held, h) => Outcome::Duplicate,
+            Some(_) => Outcome::Conflict,
+            None => Outcome::Older,
+        };
+    }
+    let mut columns = Columns::default();
+    // A chunk of our own decodes; a broken one of a block holds nothing that could be a duplicate.
+    if decode(chunk.encoding, &chunk.data, t, t.saturating_add(1), &mut columns).is_err() || columns.is_empty() {
+        return Outcome::Older;
+    }
+    match (value, columns.v.first()) {
+        (Value::Float(v), Some(held)) if same(v, *held) => Outcome::Duplicate,
+        _ => Outcome::Conflict,
+    }
+}
+
+fn same(a: f64, b: f64) -> bool {
+    a.to_bits() == b.to_bits()
+}
+
+fn same_histogram(a: &Histogram, b: &Histogram) -> bool {
+    if a.sum().to_bits() != b.sum().to_bits() {
+        return false;
+    }
+    if dolmen_model::is_stale(a.sum()) {
+        return true;
+    }
+    // A chunk may hold a layout widened by empty buckets: compared by bucket, not by layout.
+    let (a, b) = (a.to_float(), b.to_float());
+    let of = |f: &dolmen_model::FloatHistogram| {
+        let mut buckets = Vec::new();
+        for (spans, counts) in
+            [(&f.layout.positive_spans, &f.positive), (&f.layout.negative_spans, &f.negative)]
+        {
+            let (mut index, mut counts) = (0i64, counts.iter());
+            for span in spans {
+                index += i64::from(span.offset);
+                for _ in 0..span.length {
+                    let count = counts.next().copied().unwrap_or_default();
+                    if count != 0.0 {
+                        buckets.push((index, count.to_bits()));
+                    }
+                    index += 1;
+                }
+            }
+            buckets.push((i64::MAX, 0));
+        }
+        let bits = |v: f64| v.to_bits();
+        let head = (f.layout.schema, bits(f.layout.zero_threshold), bits(f.count), bits(f.zero_count));
+        (head, f.layout.custom_values.clone(), buckets)
+    };
+    of(&a) == of(&b)
+}
+
+fn put_varint(out: &mut Vec<u8>, mut v: u32) {
+    while v >= 0x80 {
+        out.push(v as u8 | 0x80);
+        v >>= 7;
+    }
+    out.push(v as u8);
+}
+
+fn take_varint(bytes: &[u8], at: &mut usize) -> u32 {
+    let (mut v, mut shift) = (0u32, 0);
+    loop {
+        let byte = bytes[*at];
+        *at += 1;
+        v |= u32::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return v;
+        }
+        shift += 7;
+    }
+}
