@@ -1,8 +1,7 @@
 //! The bytes of a block from mmap or a bucket, and the block reader over them.
 //!
 //! [`ByteSource`] reads many ranges in one call, which is one *wave*. [`BlockReader`] answers a select in at
-//! most three dependent waves: postings, series entries, chunks. [`SeriesCursor`] goes through a whole block
-//! in label order.
+//! most three dependent waves: postings, series entries, chunks.
 
 mod bytes_of;
 pub use bytes_of::{ByteSource, ObjectPart, RangeOf, Why};
@@ -14,3 +13,6 @@ mod bucket;
 pub use bucket::{BucketSource, ReadCounts, ReadLimits};
 
 mod pack;
+
+mod reader;
+pub use reader::{BlockReader, OWN_LABEL, fetch_header};
