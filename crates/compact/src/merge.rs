@@ -96,10 +96,11 @@ pub async fn merge(ctx: &Ctx, inputs: Vec<Box<dyn Input>>, writer: &mut BlockWri
         ctx.check()?;
         let labels = first.series.labels.clone();
         while let Some(mut cursor) = heap.peek_mut().filter(|c| c.series.labels == labels) {
-            for chunk in cursor.series.chunks.drain(..) {
+            let SeriesIn { chunks: read, masked, .. } = &mut cursor.series;
+            for chunk in read.drain(..) {
                 let samples = u64::from(dolmen_chunk::samples(chunk.encoding, &chunk.data)?);
                 merged.read += samples;
-                merged.deleted += mask.push(chunk, samples, &cursor.series.masked, &mut chunks)?;
+                merged.deleted += mask.push(chunk, samples, masked, &mut chunks)?;
             }
             match cursor.input.next().await? {
                 Some(next) if next.labels > labels => cursor.series = next,
@@ -135,12 +136,13 @@ fn write(writer: &mut BlockWriter, labels: &Labels, chunks: &mut Vec<RawChunk>) 
         );
         return Err(Error::new(Kind::Halt, text));
     }
-    let view = |c: &'_ RawChunk| -> ChunkIn<'_> {
-        ChunkIn { mint: c.mint, maxt: c.maxt, encoding: c.encoding, data: &c.data }
-    };
     writer.add_series(labels.as_ref(), &chunks.iter().map(view).collect::<Vec<_>>())?;
     chunks.clear();
     Ok(repeated)
+}
+
+fn view(c: &RawChunk) -> ChunkIn<'_> {
+    ChunkIn { mint: c.mint, maxt: c.maxt, encoding: c.encoding, data: &c.data }
 }
 
 #[cfg(test)]

@@ -69,7 +69,7 @@ impl CompactMetrics {
             m.groups.get_or_create(&StateLabel { state: state.as_str() }).set(0);
         }
         for result in ["success", "failure"] {
-            m.runs.get_or_create(&ResultLabel { result });
+            drop(m.runs.get_or_create(&ResultLabel { result }));
         }
         m
     }

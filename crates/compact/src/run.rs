@@ -361,9 +361,10 @@ impl Run<'_> {
         }
         let ulid = Ulid::from_parts(u64::try_from(ctx.clock.now()).unwrap_or(0), random()?);
         let (at, metas) = (dir.to_owned(), parents.to_vec());
+        let runtime = tokio::runtime::Handle::current();
         let work = tokio::task::spawn_blocking(move || {
             let metas: Vec<&Meta> = metas.iter().map(|m| &**m).collect();
-            futures::executor::block_on(merge_blocks(&ctx, &disk, &at, &metas, ulid))
+            runtime.block_on(merge_blocks(&ctx, &disk, &at, &metas, ulid))
         });
         let merged = work.await.map_err(|e| Error::wrap(Kind::Halt, "merge blocks", e))?;
         let names = || parents.iter().map(|m| m.ulid.to_string()).collect::<Vec<_>>().join(" ");
