@@ -12,7 +12,7 @@ use crate::env::{Batches, Env};
 use crate::error::{PromqlError, Result};
 
 mod decode;
-pub use decode::Decoder;
+pub use decode::{Decoder, counts};
 
 /// Turns the samples of one series into a row.
 pub trait Job: Send + Sync {
@@ -102,15 +102,15 @@ fn morsel(
     let mut decoder = Decoder::new(func);
     let mut work = Work::default();
     for series in &batch.series {
-        let samples = decoder.decode(&series.parts, range)?;
+        let labels = batch.labels.get(series.label);
+        let samples = decoder.decode(labels, &series.parts, range)?;
         if samples.is_empty() {
             continue;
         }
         if samples.len() > max_samples {
             return Err(PromqlError::too_many_samples());
         }
-        let stored = batch.labels.get(series.label).to_labels();
-        run_series(job, stored, samples, &mut out, &mut work)?;
+        run_series(job, labels.to_labels(), samples, &mut out, &mut work)?;
     }
     Ok((out, work.notes))
 }

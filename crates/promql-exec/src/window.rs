@@ -309,7 +309,7 @@ impl WindowJob {
                     self.pos,
                 );
             }
-        } else if !["_total", "_sum", "_count", "_bucket"].iter().any(|end| name.ends_with(end)) {
+        } else if !crate::scan::counts(name) {
             work.notes.info(
                 format!(
                     "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {name:?}"

@@ -1,6 +1,7 @@
 //! Chunks of a series' parts -> one run of samples.
 
-use dolmen_model::{Columns, HistColumns, ResetHint, TimeRange};
+use dolmen_dedup::Class;
+use dolmen_model::{Columns, HistColumns, LabelsRef, METRIC_NAME, ResetHint, TimeRange};
 use dolmen_storage::{FuncClass, Part, RawChunk};
 
 use crate::error::{PromqlError, PromqlErrorKind, Result};
@@ -20,7 +21,12 @@ impl Decoder {
     }
 
     /// The samples of a series in a range of time, replicas deduplicated.
-    pub fn decode(&mut self, parts: &[Part], range: TimeRange) -> Result<&mut Columns> {
+    pub fn decode(
+        &mut self,
+        labels: LabelsRef<'_>,
+        parts: &[Part],
+        range: TimeRange,
+    ) -> Result<&mut Columns> {
         self.out.clear();
         if let [part] = parts {
             return match append(part.chunks.iter(), &part.masked, range, &mut self.out) {
@@ -39,7 +45,7 @@ impl Decoder {
         match replicas.len() {
             0 => {}
             1 => self.out = replicas.swap_remove(0),
-            _ => combine(self.func, &replicas, &mut self.out),
+            _ => dolmen_dedup::combine(class(self.func, labels), &replicas, range.maxt(), &mut self.out),
         }
         Ok(&mut self.out)
     }
@@ -162,13 +168,20 @@ fn merge_histograms(a: &HistColumns, b: &HistColumns, out: &mut HistColumns) {
     }
 }
 
-/// Replicas become one series.
-fn combine(_func: FuncClass, replicas: &[Columns], out: &mut Columns) {
-    let mut all = Columns::default();
-    for replica in replicas {
-        out.clear();
-        merge_by_time(&all, replica, out);
-        std::mem::swap(&mut all, out);
+/// How the replicas of a series are combined: by what reads it, else by what its name says it is.
+fn class(func: FuncClass, labels: LabelsRef<'_>) -> Class {
+    let name = labels.get(METRIC_NAME).unwrap_or_default();
+    match func {
+        FuncClass::Counter => Class::Counter,
+        FuncClass::Other if counts(name) => Class::Named,
+        FuncClass::Other => Class::Other,
     }
-    std::mem::swap(&mut all, out);
 }
+
+/// Whether a name is a counter's.
+pub fn counts(name: &str) -> bool {
+    ["_total", "_sum", "_count", "_bucket"].iter().any(|end| name.ends_with(end))
+}
+
+#[cfg(test)]
+mod tests;
