@@ -27,12 +27,17 @@ pub fn dolmen() -> Result<PathBuf> {
     if let Some(path) = std::env::var_os("DOLMEN_BIN") {
         return Ok(path.into());
     }
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    let target = target();
     let found = ["release/dolmen", "debug/dolmen"].map(|p| target.join(p)).into_iter().find(|p| p.is_file());
     match found {
         Some(path) => Ok(path),
         None => bail!("no dolmen under {}: run cargo build --release", target.display()),
     }
+}
+
+/// Where cargo builds.
+pub fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
 /// Whether a program can be run.
@@ -44,6 +49,21 @@ pub fn has(program: &str) -> bool {
 /// The first of these programs that is missing.
 pub fn missing<'a>(programs: &[&'a str]) -> Option<&'a str> {
     programs.iter().copied().find(|p| !has(p))
+}
+
+/// Installs the Debian packages of these names where programs of these names are missing and the system lets
+/// us; gives the first that is missing still.
+pub fn install<'a>(programs: &[&'a str]) -> Option<&'a str> {
+    missing(programs)?;
+    let apt = |args: &[&str]| {
+        let mut command = Command::new("apt-get");
+        command.args(args).env("DEBIAN_FRONTEND", "noninteractive");
+        // What does not work shows in the program that is missing still.
+        run(&mut command).is_ok()
+    };
+    let install = [&["install", "-y", "-q", "--no-install-recommends"], programs].concat();
+    let _done = apt(&install) || (apt(&["update", "-q"]) && apt(&install));
+    missing(programs)
 }
 
 /// For tests that need programs: says which one is missing, so that the test can return.

@@ -6,6 +6,7 @@ use std::time::Instant;
 use anyhow::Result;
 use serde_json::{Map, Value, json};
 
+mod bench;
 mod blocks_both_ways;
 mod ceph_stops;
 mod durable;
@@ -68,6 +69,7 @@ const PROOFS: &[Proof] = &[
         shows: "decoders stand arbitrary bytes, and the fuzzers find bugs",
         run: fuzz::run,
     },
+    Proof { name: "bench", shows: "what the work costs, beside two peers on the same machine", run: bench::run },
 ];
 
 /// Runs the named proofs; lists them where none is named.
