@@ -32,6 +32,7 @@ pub fn labels(bytes: &[u8]) -> Labels {
 }
 
 /// See [`decode`].
+#[derive(Clone, Copy)]
 pub struct Decode<'a>(&'a [u8]);
 
 impl<'a> Iterator for Decode<'a> {

@@ -13,7 +13,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dolmen_block::{BlockWriter, ChunkIn, Compaction, Meta, MetaSeed, Thanos};
+use dolmen_block::meta::{Compaction, Thanos};
+use dolmen_block::{BlockWriter, ChunkIn, Meta, MetaSeed};
 use dolmen_model::{Context, Labels, Result, TimeRange, Timestamp};
 use dolmen_storage::RawChunk;
 use roaring::RoaringBitmap;
