@@ -73,7 +73,8 @@ impl PostingsTable {
                 return Err(Error::corrupt("index: the postings' table is not sorted"));
             }
             if last.is_none_or(|l| l.name != e.name) {
-                let from = data.slice_ref(e.name).as_ptr() as usize - data.as_ptr() as usize;
+                // Not `slice_ref`: an empty slice would lose its place.
+                let from = e.name.as_ptr() as usize - data.as_ptr() as usize;
                 let text = from as u32..(from + e.name.len()) as u32;
                 names.push(Name { text, samples: Vec::new(), count: 0 });
             }

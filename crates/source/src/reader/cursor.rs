@@ -184,16 +184,14 @@ impl Cursor {
         let mut plans: Vec<Vec<Range<usize>>> = Vec::new();
         let mut wanted: Vec<ChunkAt> = Vec::new();
         let mut bytes = 0;
-        let mapped = self.block.mapped;
         while self.next < self.ready_to && self.left > 0 && bytes < CHUNKS_PER_WAVE {
             let mut sets = Vec::new();
+            let before = wanted.len();
             while sets.len() < SERIES_PER_BATCH_MAX && self.next < self.ready_to && self.left > 0 {
                 let set = self.same_set();
                 for one in &self.found.series[set.clone()] {
-                    let chunks = self.found.chunks(one);
                     if samples {
-                        bytes += chunks.iter().map(|c| places::expected(&self.block, c)).sum::<u64>();
-                        wanted.extend_from_slice(chunks);
+                        wanted.extend_from_slice(self.found.chunks(one));
                     }
                 }
                 self.next = set.end;
@@ -201,7 +199,8 @@ impl Cursor {
                 sets.push(set);
             }
             plans.push(sets);
-            if mapped || !samples {
+            bytes += places::cost(&self.block, &wanted[before..])?;
+            if self.block.mapped || !samples {
                 break;
             }
         }

@@ -53,8 +53,12 @@ pub(crate) async fn read(
     Ok((chunks.collect::<Result<_>>()?, held))
 }
 
-/// Bytes that reading a chunk takes at most, as far as one can know.
-pub(crate) fn expected(block: &Block, place: &ChunkAt) -> u64 {
+/// Bytes of memory that reading these chunks takes, as far as one can know.
+pub(crate) fn cost(block: &Block, places: &[ChunkAt]) -> Result<u64> {
+    Ok(if block.mapped { 0 } else { block.source.cost(&ranges(block, places)?) })
+}
+
+fn expected(block: &Block, place: &ChunkAt) -> u64 {
     if place.room > 0 { u64::from(place.room) } else { most(block) }
 }
 
