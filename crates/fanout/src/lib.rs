@@ -2,7 +2,11 @@
 //!
 //! Equal label sets of several members become one series that has the parts of all of them. Parts keep
 //! their source, so the reader can tell one replica's samples in two places from two replicas.
+//!
+//! A member that is broken, gone or out of reach does not fail the answer: the answer says what it lacks.
+//! Limits, deadlines and requests that make no sense do fail it.
 
+mod lenient;
 mod merge;
 
 use std::sync::Arc;
@@ -13,6 +17,8 @@ use dolmen_model::{Answer, Completeness, Cover, Result, TimeRange};
 use dolmen_storage::{FrameStream, LabelAsk, Order, Queryable, Select};
 use futures::future::try_join_all;
 use smol_str::SmolStr;
+
+use lenient::Lack;
 
 /// Who is asked: read anew for every query, so members may come and go.
 pub trait Members: Send + Sync {
@@ -37,10 +43,21 @@ impl<M: Members> Fanout<M> {
         Fanout { members }
     }
 
-    fn choose(&self, select: &Select) -> Vec<Arc<dyn Queryable>> {
-        let mut members = self.members.members();
-        members.retain(|m| m.cover(select).range.is_some());
-        members
+    /// The members that can match, and what an answer lacks without each.
+    fn choose(&self, select: &Select) -> Vec<(Arc<dyn Queryable>, Lack)> {
+        let choose = |m: Arc<dyn Queryable>| {
+            let cover = m.cover(select);
+            let lack = Lack { site: cover.site, range: cover.range? };
+            Some((m, lack))
+        };
+        self.members.members().into_iter().filter_map(choose).collect()
+    }
+}
+
+async fn ask(ctx: &Ctx, select: &Select, member: &Arc<dyn Queryable>, lack: Lack) -> Result<FrameStream> {
+    match member.select(ctx, select).await {
+        Ok(stream) => Ok(lenient::lenient(stream, lack)),
+        Err(e) => Ok(lenient::only_lacks(lack.of(e)?)),
     }
 }
 
@@ -60,21 +77,29 @@ impl<M: Members> Queryable for Fanout<M> {
 
     async fn select(&self, ctx: &Ctx, select: &Select) -> Result<FrameStream> {
         let members = self.choose(select);
-        if let [only] = members.as_slice() {
-            return only.select(ctx, select).await;
+        if let [(only, lack)] = members.as_slice() {
+            return ask(ctx, select, only, lack.clone()).await;
         }
         // Merging needs order, whatever the reader needs.
         let ordered = Select { order: Order::Labels, ..select.clone() };
-        let streams = try_join_all(members.iter().map(|m| m.select(ctx, &ordered))).await?;
-        merge::merge(ctx, streams, select.limit)
+        let streams = members.iter().map(|(m, lack)| ask(ctx, &ordered, m, lack.clone()));
+        merge::merge(ctx, try_join_all(streams).await?, select.limit)
     }
 
     async fn labels(&self, ctx: &Ctx, select: &Select, ask: LabelAsk) -> Result<Answer<Vec<SmolStr>>> {
         let members = self.choose(select);
-        let answers = try_join_all(members.iter().map(|m| m.labels(ctx, select, ask.clone()))).await?;
+        let answers = members.iter().map(|(m, lack)| {
+            let answer = m.labels(ctx, select, ask.clone());
+            async {
+                match answer.await {
+                    Ok(answer) => Ok(answer),
+                    Err(e) => lack.of(e).map(|completeness| Answer { value: Vec::new(), completeness }),
+                }
+            }
+        });
         let mut completeness = Completeness::complete();
         let mut value = Vec::new();
-        for answer in answers {
+        for answer in try_join_all(answers).await? {
             value.extend(answer.value);
             completeness.merge(answer.completeness);
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use dolmen_model::{Encoding, LabelBlockBuilder, Labels, Missing, SourceId};
+use dolmen_model::{Encoding, Error, Kind, LabelBlockBuilder, Labels, Missing, SourceId};
 use dolmen_storage::{Frame, Part, RawBatch, RawChunk, RawSeries};
 use futures::{StreamExt, stream};
 use proptest::prelude::*;
@@ -150,4 +150,68 @@ fn the_limit_counts_merged_series() {
         run(async { both.select(&Ctx::unbounded(), &select).await.unwrap().collect().await });
     let n: usize = frames.iter().map(|f| if let Ok(Frame::Batch(b)) = f { b.series.len() } else { 0 }).sum();
     assert_eq!(n, 2);
+}
+
+/// Gives one series, then fails; or fails at once.
+struct Broken {
+    kind: Kind,
+    at_once: bool,
+}
+
+#[async_trait]
+impl Queryable for Broken {
+    fn cover(&self, _: &Select) -> Cover {
+        Cover { range: TimeRange::new(5, 9), ..Cover::default() }
+    }
+
+    async fn select(&self, ctx: &Ctx, select: &Select) -> Result<FrameStream> {
+        if self.at_once {
+            return Err(Error::new(self.kind, "block X is broken"));
+        }
+        let series = vec![Labels::from_pairs([("a", "0")])];
+        let good = Fixed { series, per_batch: 1, source: "b", missing: vec![] };
+        let kind = self.kind;
+        let mut frames: Vec<_> = good.select(ctx, select).await?.collect().await;
+        frames.pop();
+        frames.push(Err(Error::new(kind, "block X is broken")));
+        Ok(stream::iter(frames).boxed())
+    }
+
+    async fn labels(&self, _: &Ctx, _: &Select, _: LabelAsk) -> Result<Answer<Vec<SmolStr>>> {
+        Err(Error::new(self.kind, "block X is broken"))
+    }
+}
+
+#[test]
+fn a_broken_member_is_named_and_the_others_answer() {
+    let good = || -> Arc<dyn Queryable> {
+        let series = vec![Labels::from_pairs([("a", "1")])];
+        Arc::new(Fixed { series, per_batch: 1, source: "a", missing: vec![] })
+    };
+    let want = Missing {
+        site: "".into(),
+        store: "".into(),
+        range: TimeRange::new(5, 9).unwrap(),
+        cause: "block X is broken".into(),
+    };
+    for at_once in [true, false] {
+        for others in [vec![], vec![good()]] {
+            let n = others.len();
+            let mut members = others;
+            members.push(Arc::new(Broken { kind: Kind::Corrupt, at_once }));
+            let all = Fanout::new(members);
+            let ctx = Ctx::unbounded();
+            let (got, completeness) = run(collect(&all, &ctx));
+            assert_eq!(got.len(), n + usize::from(!at_once));
+            assert_eq!(completeness.missing, [want.clone()]);
+            let select = Select::new(TimeRange::ALL, []);
+            let names = run(all.labels(&ctx, &select, LabelAsk::Names)).unwrap();
+            assert_eq!((names.value.len(), names.completeness.missing), (n, vec![want.clone()]));
+        }
+    }
+    // A limit is the caller's affair.
+    let all = Fanout::new(vec![good(), Arc::new(Broken { kind: Kind::Limit, at_once: true })]);
+    let select = Select::new(TimeRange::ALL, []);
+    let e = run(all.select(&Ctx::unbounded(), &select)).err().unwrap();
+    assert_eq!(e.kind(), Kind::Limit);
 }
