@@ -25,15 +25,16 @@ pub fn expired(fetched: &Fetched, now: Timestamp, delay: Duration) -> Vec<Ulid> 
     let covered: BTreeSet<(i64, Ulid)> = live.flat_map(|(_, b)| sources(&b.meta)).collect();
     let mut gone = Vec::new();
     for (ulid, mark) in &fetched.deletion_marks {
-        let held = fetched.blocks.get(ulid);
-        let there =
-            held.is_some() || fetched.partial.contains_key(ulid) || fetched.corrupt.contains_key(ulid);
+        let corrupt = fetched.corrupt.get(ulid);
+        let there = fetched.blocks.contains_key(ulid) || fetched.partial.contains_key(ulid);
         let age = now.saturating_sub(mark.deletion_time.saturating_mul(1000));
-        if !there || u128::try_from(age).is_ok_and(|age| age > delay.as_millis()) == false {
+        let old = u128::try_from(age).is_ok_and(|age| age > delay.as_millis());
+        if !old || !(there || corrupt.is_some()) {
             continue;
         }
+        let meta = fetched.blocks.get(ulid).map(|b| &b.meta).or(corrupt.and_then(|c| c.meta.as_ref()));
         let replaced = matches!(mark.details.as_str(), COMPACTED | OUTDATED);
-        if replaced && held.is_some_and(|b| !sources(&b.meta).is_subset(&covered)) {
+        if replaced && meta.is_some_and(|m| !sources(m).is_subset(&covered)) {
             tracing::warn!(block = %ulid, "marked as compacted, but no whole block holds its samples: it stays");
             continue;
         }

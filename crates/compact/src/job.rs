@@ -10,11 +10,14 @@ use dolmen_block::meta::Stats;
 use dolmen_block::{BlockWriter, Meta, Ulid};
 use dolmen_ctx::{Ctx, Disk};
 use dolmen_index::Symbols;
-use dolmen_model::{Context, Error, Kind, Labels, Result};
+use dolmen_model::{Error, Kind, Result};
 
 use crate::input::BlockInput;
-use crate::merge::{Input, Merged, merge};
+use crate::local::LocalSource;
+use crate::merge::{MergeError, Merged, merge};
 use crate::seed::seed;
+use crate::verify::verify_block;
+use crate::walk::LOCAL_STEP;
 
 /// Merges the blocks `parents`, which stand in `dir` under their names and do not overlap in time, into
 /// `<dir>/<ulid>`. The result is read back and counted before its meta is given. `None`: no sample is left,
@@ -25,38 +28,52 @@ pub async fn merge_blocks(
     dir: &Path,
     parents: &[&Meta],
     ulid: Ulid,
-) -> Result<Option<Meta>> {
-    let open = |meta: &&Meta| {
+) -> Result<Option<Meta>, MergeError> {
+    let mut inputs = Vec::with_capacity(parents.len());
+    for (place, meta) in parents.iter().enumerate() {
         let path = dir.join(meta.ulid.to_string());
-        BlockInput::open(&**disk, &path, meta).context(format_args!("open block {}", meta.ulid))
-    };
-    let inputs = parents.iter().map(open).collect::<Result<Vec<_>>>()?;
-    let broken = RefCell::new(None);
-    let symbols = union(inputs.iter().map(BlockInput::symbols), &broken);
-    let mut writer = BlockWriter::create(disk.clone(), dir, ulid, symbols)?;
-    if let Some(e) = broken.take() {
-        return Err(e);
+        inputs.push(BlockInput::open(ctx, disk, &path, meta).await.map_err(MergeError::of(place))?);
     }
-    let inputs = inputs.into_iter().map(|i| Box::new(i) as Box<dyn Input>).collect();
+    let mut writer = create(disk, dir, ulid, &inputs)?;
     let merged = merge(ctx, inputs, &mut writer).await?;
-    check(parents, merged, writer.stats())?;
+    check(parents, &merged, writer.stats())?;
     if merged.written() == 0 {
         return Ok(None);
     }
     let meta = writer.finish(seed(parents)?)?;
-    verify(ctx, &**disk, dir, &meta).await.context(format_args!("read back block {ulid}"))?;
+    read_back(ctx, disk, &dir.join(ulid.to_string()), &meta).await?;
     Ok(Some(meta))
 }
 
-/// Symbols of several blocks in order, each once. An error ends them and goes into `broken`.
+/// Starts the result with the symbols of all inputs.
+fn create(
+    disk: &Arc<dyn Disk>,
+    dir: &Path,
+    ulid: Ulid,
+    inputs: &[BlockInput],
+) -> Result<BlockWriter, MergeError> {
+    let broken = RefCell::new(None);
+    let symbols = union(inputs.iter().map(BlockInput::symbols), &broken);
+    let writer = BlockWriter::create(disk.clone(), dir, ulid, symbols);
+    match broken.into_inner() {
+        Some(e) => Err(e),
+        None => Ok(writer?),
+    }
+}
+
+/// Symbols of several blocks in order, each once. An error ends those of its block and goes into `broken`.
 fn union<'a>(
     blocks: impl Iterator<Item = &'a Symbols>,
-    broken: &RefCell<Option<Error>>,
+    broken: &RefCell<Option<MergeError>>,
 ) -> impl Iterator<Item = &'a str> {
     let mut iters: Vec<_> = blocks.map(Symbols::iter).collect();
     let next = move |iters: &mut Vec<_>, i: usize| -> Option<&'a str> {
         let iter: &mut dyn Iterator<Item = Result<&'a str>> = &mut iters[i];
-        iter.next()?.map_err(|e| broken.borrow_mut().get_or_insert(e).clone()).ok()
+        let symbol = iter.next()?;
+        let keep = |e| {
+            broken.borrow_mut().get_or_insert(MergeError::of(i)(e));
+        };
+        symbol.map_err(keep).ok()
     };
     let firsts: Vec<Option<&str>> = (0..iters.len()).map(|i| next(&mut iters, i)).collect();
     let mut heap: BinaryHeap<_> =
@@ -75,41 +92,32 @@ fn union<'a>(
 }
 
 /// No sample got lost: neither on the way into the blocks, as far as their metas tell, nor in the merge.
-fn check(parents: &[&Meta], merged: Merged, written: Stats) -> Result<()> {
-    let told: u64 = parents.iter().map(|m| m.stats.num_samples).sum();
-    if merged.read < told {
-        let text = format!("blocks hold {} samples, their metas say {told}", merged.read);
-        return Err(Error::corrupt(text));
+fn check(parents: &[&Meta], merged: &Merged, written: Stats) -> Result<(), MergeError> {
+    for (place, (meta, read)) in parents.iter().zip(&merged.read).enumerate() {
+        let told = meta.stats.num_samples;
+        if *read < told {
+            let text = format!("it holds {read} samples, its meta.json says {told}");
+            return Err(MergeError::of(place)(Error::corrupt(text)));
+        }
     }
     if written.num_samples != merged.written() || written.num_series > merged.series {
         let (samples, series) = (written.num_samples, written.num_series);
         let text = format!("merge wrote {samples} samples of {series} series, expected {merged:?}");
-        return Err(Error::new(Kind::Halt, text));
+        return Err(Error::new(Kind::Halt, text).into());
     }
     Ok(())
 }
 
-/// Reads a whole block: every checksum, the order of its series, and the counts of its meta.
-async fn verify(ctx: &Ctx, disk: &dyn Disk, dir: &Path, meta: &Meta) -> Result<()> {
-    let mut input = BlockInput::open(disk, &dir.join(meta.ulid.to_string()), meta)?;
-    let (mut series, mut chunks, mut samples) = (0u64, 0u64, 0u64);
-    let mut last: Option<Labels> = None;
-    while let Some(next) = input.next().await? {
-        ctx.check()?;
-        if last.as_ref().is_some_and(|last| *last >= next.labels) {
-            return Err(Error::corrupt(format!("series {} is out of order", next.labels)));
+/// The result is checked as a stranger's block would be, before anybody else sees it.
+async fn read_back(ctx: &Ctx, disk: &Arc<dyn Disk>, dir: &Path, meta: &Meta) -> Result<(), MergeError> {
+    let source = Arc::new(LocalSource::open(disk.clone(), dir)?);
+    let found = verify_block(ctx, source, meta, LOCAL_STEP).await?;
+    match found.faults.first() {
+        None => Ok(()),
+        // Not the parents' bytes but ours are broken: once more would give the same.
+        Some(fault) => {
+            let text = format!("read back block {}: {fault}, it is thrown away", meta.ulid);
+            Err(Error::new(Kind::Halt, text).into())
         }
-        series += 1;
-        chunks += next.chunks.len() as u64;
-        for chunk in &next.chunks {
-            samples += u64::from(dolmen_chunk::samples(chunk.encoding, &chunk.data)?);
-        }
-        last = Some(next.labels);
     }
-    let want = (meta.stats.num_series, meta.stats.num_chunks, meta.stats.num_samples);
-    if (series, chunks, samples) != want {
-        let text = format!("found {:?} series, chunks, samples, expected {want:?}", (series, chunks, samples));
-        return Err(Error::corrupt(text));
-    }
-    Ok(())
 }

@@ -9,13 +9,24 @@ pub use group::group_key;
 mod planner;
 pub use planner::{INDEX_SIZE_MAX, LeaveOut, Plan, PlanBlock, Planner};
 
+mod fault;
+pub use fault::Fault;
+
+mod local;
+pub use local::LocalSource;
+
+mod walk;
+pub use walk::{LOCAL_STEP, REMOTE_STEP, Walk};
+
 mod input;
 pub use input::BlockInput;
 
 mod mask;
 
 mod merge;
-pub use merge::{Input, Merged, SeriesIn, merge};
+pub use merge::{Input, MergeError, Merged, SeriesIn, merge};
+
+pub mod verify;
 
 mod seed;
 pub use seed::seed;
@@ -28,8 +39,13 @@ pub mod clean;
 mod metrics;
 pub use metrics::CompactMetrics;
 
+mod report;
+pub use report::{Compaction, GroupState, RunReport, Waiting};
+
+mod member;
+
 mod run;
-pub use run::{CompactSettings, Compaction, Compactor, GroupState, RunReport};
+pub use run::{CompactSettings, Compactor};
 
 #[cfg(test)]
 mod golden;

@@ -8,7 +8,6 @@ use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use dolmen_block::{BlockWriter, ChunkIn};
 use dolmen_ctx::Ctx;
 use dolmen_model::{Error, Kind, Labels, Result, TimeRange};
@@ -28,17 +27,38 @@ pub struct SeriesIn {
 }
 
 /// Gives the series of a block in label order.
-#[async_trait]
 pub trait Input: Send {
     /// The next series; `None` at the end.
-    async fn next(&mut self) -> Result<Option<SeriesIn>>;
+    fn next(&mut self) -> impl Future<Output = Result<Option<SeriesIn>>> + Send;
+}
+
+/// Why a merge failed, and by which input.
+#[derive(Clone, Debug)]
+pub struct MergeError {
+    /// Place of the input that is to blame.
+    pub input: Option<usize>,
+    /// What is wrong.
+    pub error: Error,
+}
+
+impl MergeError {
+    /// Blames an input.
+    pub(crate) fn of(input: usize) -> impl FnOnce(Error) -> MergeError {
+        move |error| MergeError { input: Some(input), error }
+    }
+}
+
+impl From<Error> for MergeError {
+    fn from(error: Error) -> MergeError {
+        MergeError { input: None, error }
+    }
 }
 
 /// What a merge met, in samples. What was written is `read - deleted - repeated`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Merged {
-    /// In the chunks of all inputs.
-    pub read: u64,
+    /// In the chunks of each input.
+    pub read: Vec<u64>,
     /// Left out because tombstones cover them.
     pub deleted: u64,
     /// Left out because two inputs held the same chunk.
@@ -50,63 +70,70 @@ pub struct Merged {
 impl Merged {
     /// Samples that the output must hold.
     pub fn written(&self) -> u64 {
-        self.read.saturating_sub(self.deleted).saturating_sub(self.repeated)
+        self.read.iter().sum::<u64>().saturating_sub(self.deleted).saturating_sub(self.repeated)
     }
 }
 
 /// An input and its next series. Ordered so that a heap gives the least label set first.
-struct Cursor {
+struct Cursor<I> {
     series: SeriesIn,
     place: usize,
-    input: Box<dyn Input>,
+    input: I,
 }
 
-impl Ord for Cursor {
-    fn cmp(&self, other: &Cursor) -> Ordering {
+impl<I> Ord for Cursor<I> {
+    fn cmp(&self, other: &Cursor<I>) -> Ordering {
         other.series.labels.cmp(&self.series.labels).then(other.place.cmp(&self.place))
     }
 }
 
-impl PartialOrd for Cursor {
-    fn partial_cmp(&self, other: &Cursor) -> Option<Ordering> {
+impl<I> PartialOrd for Cursor<I> {
+    fn partial_cmp(&self, other: &Cursor<I>) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl PartialEq for Cursor {
-    fn eq(&self, other: &Cursor) -> bool {
+impl<I> PartialEq for Cursor<I> {
+    fn eq(&self, other: &Cursor<I>) -> bool {
         self.cmp(other) == Ordering::Equal
     }
 }
 
-impl Eq for Cursor {}
+impl<I> Eq for Cursor<I> {}
 
 /// Writes the union of the inputs' series. A series whose chunks overlap in time is `Kind::Halt`: nothing is
 /// merged that would have to be chosen from. Stops between two series where the caller has left.
-pub async fn merge(ctx: &Ctx, inputs: Vec<Box<dyn Input>>, writer: &mut BlockWriter) -> Result<Merged> {
+pub async fn merge<I: Input>(
+    ctx: &Ctx,
+    inputs: Vec<I>,
+    writer: &mut BlockWriter,
+) -> Result<Merged, MergeError> {
+    let mut merged = Merged { read: vec![0; inputs.len()], ..Merged::default() };
     let mut heap = BinaryHeap::with_capacity(inputs.len());
     for (place, mut input) in inputs.into_iter().enumerate() {
-        if let Some(series) = input.next().await? {
+        if let Some(series) = input.next().await.map_err(MergeError::of(place))? {
             heap.push(Cursor { series, place, input });
         }
     }
-    let mut merged = Merged::default();
     let (mut chunks, mut mask) = (Vec::new(), Mask::default());
     while let Some(first) = heap.peek() {
         ctx.check()?;
         let labels = first.series.labels.clone();
         while let Some(mut cursor) = heap.peek_mut().filter(|c| c.series.labels == labels) {
-            let SeriesIn { chunks: read, masked, .. } = &mut cursor.series;
-            for chunk in read.drain(..) {
-                let samples = u64::from(dolmen_chunk::samples(chunk.encoding, &chunk.data)?);
-                merged.read += samples;
-                merged.deleted += mask.push(chunk, samples, masked, &mut chunks)?;
+            let Cursor { series, place, input } = &mut *cursor;
+            let place = *place;
+            for chunk in series.chunks.drain(..) {
+                let samples = dolmen_chunk::samples(chunk.encoding, &chunk.data);
+                let samples = u64::from(samples.map_err(Error::from).map_err(MergeError::of(place))?);
+                merged.read[place] += samples;
+                let gone = mask.push(chunk, samples, &series.masked, &mut chunks);
+                merged.deleted += gone.map_err(MergeError::of(place))?;
             }
-            match cursor.input.next().await? {
-                Some(next) if next.labels > labels => cursor.series = next,
+            match input.next().await.map_err(MergeError::of(place))? {
+                Some(next) if next.labels > labels => *series = next,
                 Some(next) => {
                     let text = format!("index is out of order: series {} stands behind {labels}", next.labels);
-                    return Err(Error::corrupt(text));
+                    return Err(MergeError::of(place)(Error::corrupt(text)));
                 }
                 None => drop(PeekMut::pop(cursor)),
             }

@@ -9,7 +9,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use crate::GroupState;
+use crate::{GroupState, RunReport, Waiting};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StateLabel {
@@ -30,6 +30,7 @@ struct ReasonLabel {
 #[derive(Clone, Debug)]
 pub struct CompactMetrics {
     groups: Family<StateLabel, Gauge>,
+    waiting: Family<ReasonLabel, Gauge>,
     runs: Family<ResultLabel, Counter>,
     marked: Family<ReasonLabel, Counter>,
     deleted: Family<ReasonLabel, Counter>,
@@ -43,6 +44,7 @@ impl CompactMetrics {
     pub fn new(registry: &mut Registry) -> CompactMetrics {
         let m = CompactMetrics {
             groups: Family::default(),
+            waiting: Family::default(),
             runs: Family::default(),
             marked: Family::default(),
             deleted: Family::default(),
@@ -52,6 +54,8 @@ impl CompactMetrics {
         };
         let groups = "Groups of blocks by what the last run found in them";
         registry.register("dolmen_compact_groups", groups, m.groups.clone());
+        let waiting = "Whole blocks that are not compacted, as of the last run";
+        registry.register("dolmen_compact_blocks_waiting", waiting, m.waiting.clone());
         registry.register("dolmen_compact_runs", "Runs by how they ended", m.runs.clone());
         let marked = "Marks that were put beside blocks";
         registry.register("dolmen_compact_blocks_marked", marked, m.marked.clone());
@@ -68,6 +72,9 @@ impl CompactMetrics {
         for state in GroupState::ALL {
             m.groups.get_or_create(&StateLabel { state: state.as_str() }).set(0);
         }
+        for why in Waiting::ALL {
+            m.waiting.get_or_create(&ReasonLabel { reason: why.as_str() }).set(0);
+        }
         for result in ["success", "failure"] {
             drop(m.runs.get_or_create(&ResultLabel { result }));
         }
@@ -79,9 +86,17 @@ impl CompactMetrics {
         self.groups.get(&StateLabel { state: state.as_str() }).map_or(0, |g| g.get())
     }
 
-    pub(crate) fn set_groups(&self, state: GroupState, n: usize) {
-        let n = i64::try_from(n).unwrap_or(i64::MAX);
-        self.groups.get_or_create(&StateLabel { state: state.as_str() }).set(n);
+    /// What a run found.
+    pub(crate) fn set(&self, report: &RunReport) {
+        let figure = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        for state in GroupState::ALL {
+            let groups = self.groups.get_or_create(&StateLabel { state: state.as_str() });
+            groups.set(figure(report.groups_in(state)));
+        }
+        for why in Waiting::ALL {
+            let blocks = self.waiting.get_or_create(&ReasonLabel { reason: why.as_str() });
+            blocks.set(figure(report.waiting.values().filter(|w| **w == why).count()));
+        }
     }
 
     pub(crate) fn run(&self, success: bool, now: Timestamp) {

@@ -8,25 +8,31 @@
 //! A run may end at any line. What it leaves is a block without marks on its parents (the next run marks
 //! them) or an upload that the journal names (the next run settles it).
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use dolmen_block::mark::{DeletionMark, NoCompactMark};
-use dolmen_block::{INDEX, Meta, Ulid};
+use dolmen_block::{Meta, Ulid};
 use dolmen_ctx::{Ctx, Disk};
-use dolmen_fetcher::{BlockEntry, Fetched, Fetcher};
+use dolmen_fetcher::{Fetched, Fetcher};
 use dolmen_model::{Context, Error, Kind, Result};
 use dolmen_shipper::{Cleaned, Uploader, delete_block, download_block, write_mark};
 use object_store::ObjectStore;
 
 use crate::clean::{self, COMPACTED, EMPTY, OUTDATED};
 use crate::job::merge_blocks;
-use crate::{CompactMetrics, LeaveOut, PlanBlock, Planner, group_key};
+use crate::member::{self, Member};
+use crate::{
+    CompactMetrics, Compaction, GroupState, LeaveOut, MergeError, PlanBlock, Planner, RunReport, Waiting,
+};
 
 /// After so many failures in a row that may pass, the bucket is taken to be away and the run ends.
 const FAILURES_MAX: u32 = 3;
+
+/// Reason in the no-compact mark of a block whose bytes are broken.
+const CORRUPT: &str = "corrupt-block";
 
 /// How a bucket is compacted.
 #[derive(Clone, Debug)]
@@ -43,78 +49,6 @@ pub struct CompactSettings {
     pub partial_age: Duration,
 }
 
-/// What a run found in a group of blocks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum GroupState {
-    /// Nothing to do.
-    Idle,
-    /// Blocks were merged, and nothing more is to do.
-    Compacted,
-    /// Blocks overlap in time: the group waits.
-    Overlapping,
-    /// Downsampled blocks: the group waits.
-    Downsampled,
-    /// It failed.
-    Failed,
-}
-
-impl GroupState {
-    /// All of them.
-    pub const ALL: [GroupState; 5] = [
-        GroupState::Idle,
-        GroupState::Compacted,
-        GroupState::Overlapping,
-        GroupState::Downsampled,
-        GroupState::Failed,
-    ];
-
-    /// The value of the label `state`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            GroupState::Idle => "idle",
-            GroupState::Compacted => "compacted",
-            GroupState::Overlapping => "overlapping",
-            GroupState::Downsampled => "downsampled",
-            GroupState::Failed => "failed",
-        }
-    }
-}
-
-/// A merge that was done.
-#[derive(Clone, Debug)]
-pub struct Compaction {
-    /// Its group.
-    pub group: String,
-    /// What was merged.
-    pub parents: Vec<Ulid>,
-    /// What came out and is in the bucket; `None` where no sample was left.
-    pub result: Option<Meta>,
-}
-
-/// What a run did.
-#[derive(Clone, Debug, Default)]
-pub struct RunReport {
-    /// State by group.
-    pub groups: BTreeMap<String, GroupState>,
-    /// Merges, in their order.
-    pub compactions: Vec<Compaction>,
-    /// Deletion marks that were put, with their reason.
-    pub marked: Vec<(Ulid, &'static str)>,
-    /// Blocks and unfinished uploads that were deleted.
-    pub deleted: Vec<Ulid>,
-    /// What became of own unfinished uploads.
-    pub cleaned: Cleaned,
-    /// What failed, and was passed over.
-    pub failures: Vec<Error>,
-}
-
-impl RunReport {
-    /// How many groups are in a state.
-    pub fn groups_in(&self, state: GroupState) -> usize {
-        self.groups.values().filter(|s| **s == state).count()
-    }
-}
-
 /// Compacts one bucket. Only one may work on a bucket at a time.
 pub struct Compactor {
     store: Arc<dyn ObjectStore>,
@@ -123,12 +57,6 @@ pub struct Compactor {
     uploader: Uploader,
     settings: CompactSettings,
     metrics: CompactMetrics,
-}
-
-/// A block of a group, and what the planner has to know of it.
-struct Member {
-    meta: Arc<Meta>,
-    plan: PlanBlock,
 }
 
 impl Compactor {
@@ -150,8 +78,9 @@ impl Compactor {
         let mut run = Run { of: self, ctx, report: RunReport::default(), in_a_row: 0 };
         let done = run.all().await;
         let report = run.report;
-        for state in GroupState::ALL {
-            self.metrics.set_groups(state, report.groups_in(state));
+        if done.is_ok() {
+            // Of a run that broke off the figures would be too low.
+            self.metrics.set(&report);
         }
         self.metrics.run(done.is_ok() && report.failures.is_empty(), ctx.clock.now());
         done.map(|()| report)
@@ -172,8 +101,13 @@ impl Run<'_> {
         self.settle().await?;
         let mut view = self.of.fetcher.fetch(self.ctx).await?;
         self.delete_due(&mut view).await?;
+        let whole = view.blocks.clone();
+        view.hide_fresh(self.ctx.clock.now(), self.of.settings.consistency_delay);
+        let fresh = member::fresh(&whole, &view);
         self.mark_replaced(&mut view).await?;
-        for (key, members) in groups(&view) {
+        let marked = view.no_compact_marks.keys().filter(|u| view.blocks.contains_key(u));
+        self.report.waiting.extend(marked.map(|u| (*u, Waiting::NoCompactMark)));
+        for (key, members) in member::groups(&view, &fresh) {
             self.ctx.check()?;
             let state = match self.group(&key, members).await {
                 Ok(state) => {
@@ -254,7 +188,6 @@ impl Run<'_> {
     /// Marks blocks that others replace, and leaves in `view` what may be planned with.
     async fn mark_replaced(&mut self, view: &mut Fetched) -> Result<()> {
         let (now, settings) = (self.ctx.clock.now(), &self.of.settings);
-        view.hide_fresh(now, settings.consistency_delay);
         view.hide_marked(now, settings.delete_delay / 2);
         let replaced = clean::replaced(view);
         view.hide_superseded();
@@ -286,6 +219,7 @@ impl Run<'_> {
             return Ok(GroupState::Downsampled);
         }
         let mut state = GroupState::Idle;
+        let mut doubted = BTreeSet::new();
         // A group of one block is never planned.
         while members.len() > 1 {
             self.ctx.check()?;
@@ -294,26 +228,63 @@ impl Run<'_> {
             let plan = self.of.settings.planner.plan(&blocks);
             for (ulid, why) in &plan.leave_out {
                 self.leave_out(*ulid, *why).await?;
-                members.iter_mut().filter(|m| m.plan.ulid == *ulid).for_each(|m| m.plan.no_compact = true);
+                part(&mut members, &[*ulid]);
             }
             if plan.merge.is_empty() {
                 break;
             }
             if plan.overlap {
                 let blocks: Vec<String> = plan.merge.iter().map(Ulid::to_string).collect();
-                let blocks = blocks.join(" ");
-                tracing::warn!(group = key, blocks, "blocks overlap in time, the group waits");
-                return Ok(GroupState::Overlapping);
+                tracing::warn!(group = key, blocks = blocks.join(" "), "blocks overlap in time, they wait");
+                self.report.waiting.extend(plan.merge.iter().map(|u| (*u, Waiting::Overlap)));
+                part(&mut members, &plan.merge);
+                state = state.max(GroupState::Overlapping);
+                continue;
             }
             let chosen = plan.merge.iter().filter_map(|u| members.iter().find(|m| m.plan.ulid == *u));
             let parents: Vec<Arc<Meta>> = chosen.map(|m| m.meta.clone()).collect();
-            let result = self.compact(key, &parents).await?;
-            members.retain(|m| !plan.merge.contains(&m.plan.ulid));
-            members.extend(result.as_ref().map(|meta| Member::new(Arc::new(meta.clone()), 0, false)));
-            self.report.compactions.push(Compaction { group: key.to_owned(), parents: plan.merge, result });
-            state = GroupState::Compacted;
+            match self.compact(key, &parents).await {
+                Ok(result) => {
+                    members.retain(|m| !plan.merge.contains(&m.plan.ulid));
+                    members.extend(result.as_ref().map(|m| Member::new(Arc::new(m.clone()), &[], false)));
+                    let group = key.to_owned();
+                    self.report.compactions.push(Compaction { group, parents: plan.merge, result });
+                    state = state.max(GroupState::Compacted);
+                }
+                Err(MergeError { input: Some(i), error }) if error.kind() == Kind::Corrupt => {
+                    let ulid = parents[i].ulid;
+                    if doubted.insert(ulid) {
+                        // The bytes may have been broken on their way.
+                        tracing::warn!(block = %ulid, %error, "block is broken, fetching it once more");
+                        continue;
+                    }
+                    self.quarantine(ulid, error).await?;
+                    part(&mut members, &[ulid]);
+                    state = GroupState::Failed;
+                }
+                Err(e) => return Err(e.error),
+            }
         }
         Ok(state)
+    }
+
+    /// A block whose bytes are broken is left out from now on, so that it stops no others.
+    async fn quarantine(&mut self, ulid: Ulid, error: Error) -> Result<()> {
+        tracing::error!(block = %ulid, %error, "block is broken, it is left out of compaction from now on");
+        let mark = NoCompactMark {
+            id: ulid,
+            version: 1,
+            details: error.to_string(),
+            no_compact_time: self.ctx.clock.now().div_euclid(1000),
+            reason: CORRUPT.to_owned(),
+        };
+        if write_mark(&*self.of.store, ulid, &mark).await? {
+            self.of.metrics.marked(CORRUPT);
+        }
+        self.report.waiting.insert(ulid, Waiting::NoCompactMark);
+        self.report.quarantined.push(ulid);
+        self.report.failures.push(error);
+        Ok(())
     }
 
     async fn leave_out(&mut self, ulid: Ulid, why: LeaveOut) -> Result<()> {
@@ -332,7 +303,7 @@ impl Run<'_> {
     }
 
     /// One merge, from the bucket back into the bucket.
-    async fn compact(&mut self, key: &str, parents: &[Arc<Meta>]) -> Result<Option<Meta>> {
+    async fn compact(&mut self, key: &str, parents: &[Arc<Meta>]) -> Result<Option<Meta>, MergeError> {
         let dir = self.of.settings.work_dir.join(key);
         let result = self.compact_in(&dir, parents).await;
         // One merge' worth of disk at a time, whatever became of it.
@@ -352,12 +323,13 @@ impl Run<'_> {
         Ok(result)
     }
 
-    async fn compact_in(&self, dir: &std::path::Path, parents: &[Arc<Meta>]) -> Result<Option<Meta>> {
+    async fn compact_in(&self, dir: &Path, parents: &[Arc<Meta>]) -> Result<Option<Meta>, MergeError> {
         let (disk, ctx) = (self.of.disk.clone(), self.ctx.clone());
         disk.create_dir_all(dir).context(format_args!("make {}", dir.display()))?;
-        for parent in parents {
+        for (place, parent) in parents.iter().enumerate() {
             ctx.check()?;
-            download_block(&ctx, &*self.of.store, parent.ulid, dir, &disk).await?;
+            let done = download_block(&ctx, &*self.of.store, parent.ulid, dir, &disk).await;
+            done.map_err(MergeError::of(place))?;
         }
         let ulid = Ulid::from_parts(u64::try_from(ctx.clock.now()).unwrap_or(0), random()?);
         let (at, metas) = (dir.to_owned(), parents.to_vec());
@@ -368,7 +340,12 @@ impl Run<'_> {
         });
         let merged = work.await.map_err(|e| Error::wrap(Kind::Halt, "merge blocks", e))?;
         let names = || parents.iter().map(|m| m.ulid.to_string()).collect::<Vec<_>>().join(" ");
-        let Some(meta) = merged.context(format_args!("merge blocks {}", names()))? else {
+        let doing = |e: MergeError| {
+            let block = e.input.map_or_else(String::new, |i| format!(", block {}", parents[i].ulid));
+            let doing = format!("merge blocks {} in {}{block}", names(), dir.display());
+            MergeError { error: within(e.error, doing), ..e }
+        };
+        let Some(meta) = merged.map_err(doing)? else {
             tracing::info!(parents = names(), "merged blocks into nothing: all of them is deleted");
             return Ok(None);
         };
@@ -383,39 +360,14 @@ impl Run<'_> {
     }
 }
 
-impl Member {
-    fn new(meta: Arc<Meta>, index_size: u64, no_compact: bool) -> Member {
-        let plan = PlanBlock {
-            ulid: meta.ulid,
-            min_time: meta.min_time,
-            max_time: meta.max_time,
-            failed: meta.compaction.failed,
-            series: meta.stats.num_series,
-            tombstones: meta.stats.num_tombstones,
-            resolution: meta.resolution(),
-            index_size: meta.file_len(INDEX).unwrap_or(index_size),
-            no_compact,
-        };
-        Member { meta, plan }
-    }
+/// These blocks are not merged any more, and part their neighbours.
+fn part(members: &mut [Member], blocks: &[Ulid]) {
+    let named = members.iter_mut().filter(|m| blocks.contains(&m.plan.ulid));
+    named.for_each(|m| m.plan.no_compact = true);
 }
 
-/// The blocks that may be planned with, by group. A block with a deletion mark parts its neighbours as one
-/// with a no-compact mark does: should the mark be taken back, nothing overlaps it.
-fn groups(view: &Fetched) -> BTreeMap<String, Vec<Member>> {
-    let mut groups: BTreeMap<String, Vec<Member>> = BTreeMap::new();
-    for (ulid, BlockEntry { meta, objects, .. }) in &view.blocks {
-        let Some(thanos) = &meta.thanos else {
-            tracing::debug!(block = %ulid, "meta.json has no thanos section, passing over the block");
-            continue;
-        };
-        let labels = thanos.labels.iter().map(|(n, v)| (n.as_str(), v.as_str()));
-        let key = group_key(thanos.downsample.resolution, labels);
-        let index_size = objects.iter().find(|o| o.path == INDEX).map_or(0, |o| o.size);
-        let left_out = view.no_compact_marks.contains_key(ulid) || view.deletion_marks.contains_key(ulid);
-        groups.entry(key).or_default().push(Member::new(meta.clone(), index_size, left_out));
-    }
-    groups
+fn within(error: Error, doing: String) -> Error {
+    Err::<(), Error>(error).context(doing).expect_err("made from an error")
 }
 
 fn random() -> Result<u128> {

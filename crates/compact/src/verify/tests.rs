@@ -1,0 +1,1 @@
+//! Broken blocks are found out, whole ones are not blamed.

@@ -1,0 +1,8 @@
+//! Whole runs over a bucket: against what Thanos made of the same blocks, and against faults.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking, as tests do")]
+
+mod faults;
+mod golden;
+mod random;
+mod world;
