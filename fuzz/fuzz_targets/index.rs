@@ -204,7 +204,7 @@ fn series(data: &[u8]) {
     only_labels.decode_labels(body).expect("the whole could be decoded");
     assert_eq!(only_labels.labels, series.labels);
     let (mut out, mut scratch) = (Vec::new(), Vec::new());
-    let none = Labels::default();
+    let none = Labels::empty();
     put_series(&mut out, &mut scratch, none.as_ref(), &series.chunks, |_| Ok(0)).expect("no symbols");
     let Ok(Split::Whole(body, _)) = split_entry(&out) else { panic!("our own entry") };
     let mut again = Series::default();

@@ -27,8 +27,8 @@ fuzz_target!(|input: &[u8]| {
         }
     };
     let own = match choice & 2 {
-        0 => Labels::default(),
-        _ => Labels::from_pairs(&[("site".to_owned(), "a".to_owned())].into()),
+        0 => Labels::empty(),
+        _ => Labels::from_pairs([("site", "a")]),
     };
     let hasher = KeyHasher::new([7; 192]);
     let mut told = 0;

@@ -31,8 +31,12 @@ impl Figures {
 
     /// Adds to a count.
     pub fn count(&mut self, name: &str, n: u64) {
-        let before = self.values.get(name).and_then(Value::as_u64).unwrap_or(0);
-        self.note(name, before + n);
+        self.note(name, self.value(name) + n);
+    }
+
+    /// A count so far.
+    pub fn value(&self, name: &str) -> u64 {
+        self.values.get(name).and_then(Value::as_u64).unwrap_or(0)
     }
 
     /// A condition that must hold; what does not is listed.

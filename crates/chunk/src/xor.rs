@@ -276,11 +276,12 @@ impl<'a> Decoder<'a> {
             if i >= 2 {
                 let run = self.zero_pairs().min(n - i);
                 if run > 0 {
-                    if self.delta <= 0 {
+                    let last = self.delta.checked_mul(run as i64).and_then(|d| self.t.checked_add(d));
+                    if self.delta <= 0 || last.is_none() {
                         return Err(TIMES_NOT_RISING);
                     }
                     for _ in 0..run {
-                        self.t = self.t.wrapping_add(self.delta);
+                        self.t += self.delta;
                         if self.t >= to {
                             return self.r.check().map(|()| k);
                         }

@@ -14,6 +14,7 @@ use crate::exporter::now;
 use crate::http::Client;
 use crate::load::{self, Shape};
 use crate::place;
+use crate::process::wait_until;
 use crate::prometheus::Prometheus;
 
 const WRITERS: u32 = 3;
@@ -57,7 +58,13 @@ fn same_writes(dir: &Path, figures: &mut Figures) -> Result<()> {
             send(&peers, shape.request(writer, b))?;
         }
     }
-    let floats = dump(&prometheus.data())?;
+    let expected = usize::try_from(BATCHES * u64::from(WRITERS) * shape.batch_samples())?;
+    // Prometheus may be cutting blocks of its own while it is read.
+    let mut floats = Vec::new();
+    wait_until("Prometheus' own dump", Duration::from_secs(60), || {
+        floats = dump(&prometheus.data())?;
+        Ok(floats.len() == expected)
+    })?;
     flush(&peers[1])?;
     let copy = copy_with_empty_wal(&bucket, &dir.join("cut"))?;
     same_dump(&floats, &dump(&copy)?, "cut blocks", figures)?;

@@ -26,10 +26,10 @@ pub fn run(figures: &mut Figures) -> Result<()> {
     ensure!(std::net::TcpListener::bind(HOME).is_ok(), "{HOME} is taken, the README's commands need it");
     let dir = place::scratch("readme")?;
     let repo = std::env::var("DOLMEN_REPO").unwrap_or_else(|_| place::root().display().to_string());
-    let blocks = blocks(&std::fs::read_to_string(place::root().join("README.md"))?)?;
     let clone = dir.path().join("dolmen");
     let started = Instant::now();
     place::run(Command::new("git").args(["clone", "-q", &repo]).arg(&clone))?;
+    let blocks = blocks(&std::fs::read_to_string(clone.join("README.md"))?)?;
     // What must be downloaded is not counted: it depends on the line, not on us.
     let fetching = Instant::now();
     place::run(Command::new("cargo").args(["fetch", "--locked"]).current_dir(&clone))?;
@@ -69,7 +69,7 @@ pub fn run(figures: &mut Figures) -> Result<()> {
 /// Starts the server and waits for its first own answer.
 fn serve(clone: &Path, dir: &Path, script: &str) -> Result<Process> {
     let mut command = Command::new("sh");
-    command.args(["-c", &format!("exec {script}")]).current_dir(clone);
+    command.args(["-c", &format!("exec {script}")]).current_dir(clone).env_remove("CARGO_TARGET_DIR");
     let process = Process::start("serve", dir, &mut command)?;
     let client = Client::new(HOME);
     wait_until("the first own answer", Duration::from_secs(900), || {

@@ -78,6 +78,11 @@ fn a_header_cannot_ask_for_memory() {
 fn times_that_do_not_rise_are_corrupt() {
     assert_eq!(decoded(&encode(&[(5, 1.0), (5, 2.0)]), i64::MIN, i64::MAX), Err(TIMES_NOT_RISING));
     assert_eq!(decoded(&encode(&[(5, 1.0), (6, 1.0), (4, 2.0)]), i64::MIN, i64::MAX), Err(TIMES_NOT_RISING));
+    // A run of equal deltas and values that ends past the last time there is.
+    let (t, step) = (i64::MAX - 7, 4);
+    let wraps = [0, 1, 2, 3].map(|k| (t.wrapping_add(k * step), 1.0));
+    assert_eq!(decoded(&encode(&wraps[..2]), i64::MIN, i64::MAX).map(|s| s.len()), Ok(2));
+    assert_eq!(decoded(&encode(&wraps), i64::MIN, i64::MAX), Err(TIMES_NOT_RISING));
     assert_eq!(
         decoded(&encode(&[(i64::MAX - 1, 1.0), (i64::MAX, 1.0)]), i64::MIN, i64::MAX).unwrap().len(),
         1
