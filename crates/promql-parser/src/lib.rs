@@ -1,23 +1,41 @@
 //! PromQL text -> expression tree with positions, checked types, and back to text.
+//!
+//! ```
+//! use dolmen_promql_parser::{Options, parse, pretty};
+//!
+//! let expr = parse("sum(rate(x[5m])) by (job)", &Options::default()).expect("a query");
+//! assert_eq!(expr.to_string(), "sum by (job) (rate(x[5m]))");
+//! assert_eq!(pretty(&expr), expr.to_string());
+//! let error = parse("sum(rate(x))", &Options::default()).expect_err("no range");
+//! assert_eq!(
+//!     error.to_string(),
+//!     "1:10: parse error: expected type range vector in call to function \"rate\", got instant vector"
+//! );
+//! ```
 
 mod ast;
-
 pub use ast::{
     Aggregate, AggregateOp, At, Binary, BinaryOp, Call, Card, Duration, DurationExpr, DurationExprKind, Expr,
     ExprKind, Matching, MatrixSelector, Number, Span, Subquery, Unary, ValueType, VectorSelector, When,
 };
 
-/// A function of the language.
-#[derive(Debug)]
-pub struct Function {
-    /// Its name.
-    pub name: &'static str,
-    /// What its arguments must be; a variadic function may repeat or leave out the last.
-    pub args: &'static [ValueType],
-    /// 0: none; n > 0: the last arguments may be left out or up to n given beyond the first ones; −1: any number.
-    pub variadic: i32,
-    /// What it gives.
-    pub returns: ValueType,
-    /// Whether it must be switched on.
-    pub experimental: bool,
-}
+mod function;
+pub use function::{FUNCTIONS, Function};
+
+mod error;
+pub use error::ParseError;
+
+mod parse;
+pub use parse::{MAX_DEPTH, Options, parse, parse_selector};
+
+mod check;
+mod lex;
+mod number;
+mod token;
+
+mod pretty;
+mod print;
+pub use pretty::pretty;
+
+mod text;
+pub use text::has_stray_bytes;
