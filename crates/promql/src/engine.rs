@@ -8,10 +8,10 @@ use dolmen_ctx::Ctx;
 use dolmen_model::{Matcher, Timestamp};
 use dolmen_promql_exec::batch::Grid;
 use dolmen_promql_exec::env::{Env, Settings};
-use dolmen_promql_exec::error::{PromqlError, PromqlErrorKind, Result};
+use dolmen_promql_exec::error::{PromqlError, Result};
 use dolmen_promql_exec::plan::{Plan, Root};
 use dolmen_promql_exec::{eval, window};
-use dolmen_promql_parser::{Expr, ExprKind, ValueType};
+use dolmen_promql_parser::{Expr, Options, ValueType, parse, parse_selector, pretty};
 use dolmen_storage::Queryable;
 
 use crate::answer;
@@ -78,19 +78,27 @@ impl Engine {
 
     /// `expr` laid out over lines, as Prometheus does it.
     pub fn format(&self, expr: &str) -> Result<String> {
-        Ok(format!("{:?}", self.parse(expr)?))
+        Ok(pretty(&self.parse(expr)?))
     }
 
     /// The matchers of a series selector: what `match[]` holds.
     pub fn selector(&self, text: &str) -> Result<Vec<Matcher>> {
-        match self.parse(text)?.kind {
-            ExprKind::Vector(v) => Ok(v.matchers),
-            _ => Err(PromqlError::bad_data(format!("expected a series selector, got {text:?}"))),
-        }
+        parse_selector(text, &self.options()).map_err(|e| PromqlError::bad_data(e.to_string()))
     }
 
-    fn parse(&self, text: &str) -> Result<Expr> {
-        Err(PromqlError::bad_data(text)) // SHIM
+    /// The tree of an expression.
+    pub fn parse(&self, text: &str) -> Result<Expr> {
+        parse(text, &self.options()).map_err(|e| PromqlError::bad_data(e.to_string()))
+    }
+
+    fn options(&self) -> Options {
+        let f = self.settings.features;
+        Options {
+            experimental_functions: f.experimental_functions,
+            extended_range_selectors: f.extended_range_selectors,
+            fill_modifiers: f.fill_modifiers,
+            duration_expressions: f.duration_expressions,
+        }
     }
 
     fn times(&self, start: i64, end: i64, step: i64) -> Times {

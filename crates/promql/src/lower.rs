@@ -81,13 +81,6 @@ impl Lowered {
             _ => Err(mistyped("instant vector")),
         }
     }
-
-    fn scalar(self) -> Result<Scalar> {
-        match self.node {
-            Node::Scalar(s) => Ok(s),
-            _ => Err(mistyped("scalar")),
-        }
-    }
 }
 
 /// The parser checks types: this is for trees that it did not make.

@@ -170,7 +170,8 @@ fn what_is_missing_is_told() {
 fn limits() {
     let run = |settings: EngineSettings, ctx: &Ctx| {
         let engine = Engine::new(settings);
-        let query = engine.range(ctx, &data(), "requests_total", 0, 600_000, 10_000, &QueryOpts::default());
+        let (data, opts) = (data(), QueryOpts::default());
+        let query = engine.range(ctx, &data, "requests_total", 0, 600_000, 10_000, &opts);
         block_on(query).map(|_| ()).map_err(|e| e.kind)
     };
     let open = Ctx::unbounded();
