@@ -30,7 +30,11 @@ pub struct LocalBlocks {
 
 impl LocalBlocks {
     /// The complete blocks of a directory; and those that cannot be opened, with why.
-    pub async fn open(ctx: &Ctx, disk: Arc<dyn Disk>, dir: &Path) -> Result<(LocalBlocks, Vec<(PathBuf, String)>)> {
+    pub async fn open(
+        ctx: &Ctx,
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+    ) -> Result<(LocalBlocks, Vec<(PathBuf, String)>)> {
         let local = LocalBlocks { disk, blocks: RwLock::default() };
         let mut broken = Vec::new();
         let names = local.disk.list(dir).context("list local blocks")?;
@@ -112,17 +116,17 @@ impl LocalBlocks {
 
     /// To be asked.
     pub fn queryables(&self) -> impl Iterator<Item = Arc<dyn Queryable>> {
-        let readers: Vec<_> = self.blocks.read().iter().map(|b| b.reader.clone() as Arc<dyn Queryable>).collect();
+        let readers: Vec<_> =
+            self.blocks.read().iter().map(|b| b.reader.clone() as Arc<dyn Queryable>).collect();
         readers.into_iter()
     }
 
-    /// Blocks that may hold samples of a series at a time.
-    pub(crate) fn at(&self, series: &Labels, t: i64) -> Vec<LocalBlock> {
-        let Some(at) = TimeRange::inclusive(t, t) else { return Vec::new() };
+    /// Blocks that may hold samples of a series within a range.
+    pub(crate) fn within(&self, series: &Labels, range: TimeRange) -> Vec<LocalBlock> {
         let may = |b: &&LocalBlock| {
             let labels = b.meta.external_labels();
             let same_stream = series.iter().all(|(name, value)| labels.get(name).is_none_or(|v| v == value));
-            same_stream && b.meta.range().is_some_and(|r| r.overlaps(at))
+            same_stream && b.meta.range().is_some_and(|r| r.overlaps(range))
         };
         self.blocks.read().iter().filter(may).cloned().collect()
     }

@@ -16,7 +16,11 @@ impl ReceiverMetrics {
     /// Registers them.
     pub fn new(registry: &mut Registry) -> ReceiverMetrics {
         let m = ReceiverMetrics::default();
-        registry.register("dolmen_receiver_local_blocks", "Cut blocks that are held here", m.local_blocks.clone());
+        registry.register(
+            "dolmen_receiver_local_blocks",
+            "Cut blocks that are held here",
+            m.local_blocks.clone(),
+        );
         registry.register("dolmen_receiver_flushes", "Flushes that were asked for", m.flushes.clone());
         registry.register(
             "dolmen_receiver_broken_blocks",

@@ -146,7 +146,9 @@ impl Receiver {
                 if self.head.due()
                     && let Err(e) = self.cut(How::Due).await
                 {
-                    tracing::error!("cut blocks: {e}; samples stay in memory and in the log, tried again soon");
+                    tracing::error!(
+                        "cut blocks: {e}; samples stay in memory and in the log, tried again soon"
+                    );
                 }
             }
         };

@@ -29,7 +29,8 @@ pub async fn scrape_self(
     if settings.interval.is_zero() {
         return;
     }
-    let labels = Labels::from_pairs([("job", "dolmen"), ("instance", &settings.instance), ("dolmen", "self")]);
+    let labels =
+        Labels::from_pairs([("job", "dolmen"), ("instance", &settings.instance), ("dolmen", "self")]);
     let mut scrape = SelfScrape::new(labels);
     let mut ticks = tokio::time::interval(settings.interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);

@@ -69,7 +69,7 @@ impl Symbols {
 
     /// The ref of a text.
     pub fn find(&self, text: &str) -> Option<u32> {
-        let first = |at: &u32| Some(Dec::new(self.data.get(*at as usize..)?).text()?);
+        let first = |at: &u32| Dec::new(self.data.get(*at as usize..)?).text();
         let step = self.samples.partition_point(|at| first(at).is_some_and(|s| s <= text.as_bytes()));
         let step = step.checked_sub(1)?;
         let mut d = Dec::new(self.data.get(self.samples[step] as usize..)?);

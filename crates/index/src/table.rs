@@ -79,7 +79,7 @@ impl PostingsTable {
                 names.push(Name { text, samples: Vec::new(), count: 0 });
             }
             if let Some(name) = names.last_mut() {
-                if name.count as usize % STEP == 0 {
+                if (name.count as usize).is_multiple_of(STEP) {
                     name.samples.push(at);
                 }
                 name.count += 1;

@@ -41,7 +41,7 @@ pub fn format_duration(ms: i64) -> String {
     let mut rest = ms.unsigned_abs();
     for (name, unit) in UNITS {
         let unit = unit as u64;
-        if matches!(name, "y" | "w") && rest % unit != 0 {
+        if matches!(name, "y" | "w") && !rest.is_multiple_of(unit) {
             continue;
         }
         if rest >= unit {

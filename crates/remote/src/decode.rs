@@ -160,7 +160,7 @@ impl Walk<'_> {
         }
         self.out.batch.t.push(t);
         self.out.batch.v.push(v);
-        if self.out.batch.t.len() % SAMPLES_PER_LOOK == 0 { self.look() } else { Ok(()) }
+        if self.out.batch.t.len().is_multiple_of(SAMPLES_PER_LOOK) { self.look() } else { Ok(()) }
     }
 
     fn histogram(&mut self, r: Reader<'_>) -> Result<std::result::Result<(), &'static str>> {

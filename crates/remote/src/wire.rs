@@ -105,7 +105,9 @@ impl<'a> Reader<'a> {
         match wire {
             VARINT => drop(self.varint()?),
             FIXED64 => drop(self.fixed64()?),
-            BYTES => drop(self.bytes()?),
+            BYTES => {
+                self.bytes()?;
+            }
             FIXED32 if self.end - self.at >= 4 => self.at += 4,
             FIXED32 => return Err(malformed(self.at, "four bytes are cut off")),
             _ => return Err(malformed(self.at, "a type that remote write does not use")),

@@ -262,8 +262,8 @@ mod tests {
         tracing::subscriber::with_default(subscriber, || {
             tracing::warn!(n = 3, ok = true, v = f64::NAN, path = "a b", err = %"x\n\"y\"", "replay {}", "done");
         });
-        let text = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
-        text
+        let bytes = sink.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
     }
 
     #[test]

@@ -11,5 +11,6 @@ pub use queryable::{FrameStream, Queryable};
 
 mod append;
 pub use append::{
-    AppendReport, Appender, HistogramSample, KeyHasher, LabelBytes, Reject, RejectCause, WriteBatch, WriteSeries,
+    AppendReport, Appender, HistogramSample, KeyHasher, LabelBytes, Reject, RejectCause, WriteBatch,
+    WriteSeries,
 };
