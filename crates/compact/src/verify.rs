@@ -14,8 +14,11 @@ use crate::verify::chunk::ChunkCheck;
 use crate::verify::lists::Lists;
 use crate::walk::Walk;
 
+mod bucket;
 mod chunk;
 mod lists;
+
+pub use bucket::{Finding, Survey, verify_bucket};
 
 /// Faults of one block that are told; further ones are counted.
 pub const FAULTS_MAX: usize = 100;

@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use dolmen_block::meta::IndexStats;
 use dolmen_block::{Meta, Ulid};
 use dolmen_compact::verify::verify_block;
 use dolmen_compact::{GroupState, LOCAL_STEP, LocalSource};
 
 use crate::world::{World, copy, read_block, shared};
 
-/// When Thanos ran: 2026-11-22T21:12Z.
-const NOW: i64 = 1_795_381_920_000;
+/// Just after Thanos ran: 2026-11-22T21:13Z.
+const NOW: i64 = 1_795_381_980_000;
 
 fn metas(dir: &Path) -> BTreeMap<Ulid, Meta> {
     let mut all = BTreeMap::new();
@@ -31,15 +32,20 @@ fn world(before: &str) -> Option<World> {
     Some(world)
 }
 
+/// Thanos takes the longest chunk from the distance of refs within a series, so its figure may be too low.
+fn index_stats(m: &Meta) -> IndexStats {
+    m.thanos.as_ref().unwrap().index_stats
+}
+
 fn what(m: &Meta) -> String {
     let t = m.thanos.as_ref().unwrap();
     let c = &m.compaction;
     let parents: Vec<_> = c.parents.iter().map(|p| (p.ulid, p.min_time, p.max_time)).collect();
     let sizes: Vec<_> = t.files.iter().map(|f| (f.rel_path.clone(), f.size_bytes)).collect();
     format!(
-        "{}..{} {:?} level {} sources {:?} parents {parents:?} hints {:?} labels {:?} {:?} source {} {:?} {sizes:?} {:?} {:?}",
+        "{}..{} {:?} level {} sources {:?} parents {parents:?} hints {:?} labels {:?} {:?} source {} {:?} {sizes:?} longest series {} {:?}",
         m.min_time, m.max_time, m.stats, c.level, c.sources, c.hints, t.labels, t.downsample, t.source,
-        t.segment_files, t.index_stats, t.extensions
+        t.segment_files, t.index_stats.series_max_size, t.extensions
     )
 }
 
@@ -61,6 +67,7 @@ async fn results_equal_those_of_thanos() {
             continue;
         };
         assert_eq!(what(ours), what(other));
+        assert_eq!(index_stats(ours), index_stats(other));
         let (a, b) = (world.bucket_dir().join(ours.ulid.to_string()), after.join(other.ulid.to_string()));
         for file in ["index", "chunks/000001"] {
             assert!(std::fs::read(a.join(file)).unwrap() == std::fs::read(b.join(file)).unwrap(), "{file}");
@@ -107,15 +114,15 @@ async fn overlapping_blocks_wait() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broken_block_is_left_out_and_stops_no_other() {
-    for (case, bad) in [("corrupt-chunk", 1), ("corrupt-index", 1), ("ooo", 1)] {
+    for case in ["corrupt-chunk", "corrupt-index", "ooo"] {
         let Some(world) = world(case) else { return };
         let report = world.run().await.unwrap();
-        assert_eq!(report.quarantined.len(), bad, "{case}: {report:?}");
+        assert_eq!(report.quarantined.len(), 1, "{case}: {report:?}");
         let mark = world.bucket_dir().join(report.quarantined[0].to_string()).join("no-compact-mark.json");
         assert!(mark.exists());
         let again = world.run().await.unwrap();
         assert!(again.failures.is_empty() && again.quarantined.is_empty(), "{case}: {again:?}");
-        assert_eq!(again.waiting.len(), bad);
+        assert_eq!(again.waiting.len(), 1);
         if case == "ooo" {
             // As Thanos does when it is told to skip such blocks.
             let theirs = metas(&shared("golden/compact/after/ooo-skip").unwrap());
@@ -147,7 +154,6 @@ async fn the_check_blames_what_is_broken_and_nothing_else() {
             }
         }
     }
-    eprintln!("{broken:#?}");
     let cases: Vec<&str> = broken.iter().map(|(c, _)| *c).collect();
     assert_eq!(cases, ["before/corrupt-chunk", "before/corrupt-index", "before/ooo"]);
     assert!(whole > 40, "{whole}");
