@@ -89,6 +89,18 @@ impl BucketSource {
         Ok(BucketSource { store, prefix, lens, limits, counts })
     }
 
+    /// The block under `prefix`, whose objects were listed: path within the block, and length.
+    pub fn listed<'a>(
+        store: Arc<dyn ObjectStore>,
+        prefix: Path,
+        objects: impl IntoIterator<Item = (&'a str, u64)>,
+        limits: ReadLimits,
+        counts: Arc<ReadCounts>,
+    ) -> BucketSource {
+        let lens = objects.into_iter().filter_map(|(path, len)| Some((part(path)?, len))).collect();
+        BucketSource { store, prefix, lens, limits, counts }
+    }
+
     /// What was read so far.
     pub fn counts(&self) -> &Arc<ReadCounts> {
         &self.counts

@@ -18,7 +18,7 @@ use super::{Block, View, places};
 /// Series whose entries are read in one wave, unless all must be known before the first can go out.
 const SERIES_PER_WAVE: usize = 64 << 10;
 /// Bytes of chunks that are fetched in one wave.
-const CHUNKS_PER_WAVE: u64 = 32 << 20;
+const CHUNKS_PER_WAVE: u64 = 8 << 20;
 
 struct Cursor {
     block: Arc<Block>,
