@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use dolmen_model::{Labels, METRIC_NAME};
+use dolmen_promql_parser::{has_stray_bytes, quote};
 use futures::stream::{self, StreamExt};
 use hashbrown::HashTable;
 use smol_str::SmolStr;
@@ -41,8 +42,8 @@ pub async fn aggregate<'a>(env: &'a Env, node: &'a Arc<Aggregate>, grid: Grid) -
             out
         }
         Aggregation::CountValues => {
-            if node.label.is_empty() {
-                return Err(PromqlError::execution(format!("invalid label name {:?}", node.label)));
+            if node.label.is_empty() || has_stray_bytes(&node.label) {
+                return Err(PromqlError::execution(format!("invalid label name {}", quote(&node.label))));
             }
             let (all, _held) = env.collect(crate::eval::vector(env, &node.of, grid).await?, grid).await?;
             let node = node.clone();

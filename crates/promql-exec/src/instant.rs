@@ -63,6 +63,10 @@ impl Job for InstantJob {
         self.grid.steps
     }
 
+    fn stats(&self) -> bool {
+        self.selector.stats
+    }
+
     fn labels(&self, labels: Labels) -> (Labels, bool) {
         match self.take {
             Take::Time if self.delayed_names => (labels, true),

@@ -25,6 +25,8 @@ pub struct Selector {
     pub at: Option<Timestamp>,
     /// `anchored`, `smoothed`.
     pub reach: Reach,
+    /// Whether counts and sums of histograms are enough.
+    pub stats: bool,
     /// Where it stands.
     pub pos: Pos,
 }

@@ -12,12 +12,17 @@ use crate::env::{Batches, Env};
 use crate::error::{PromqlError, Result};
 
 mod decode;
+mod stats;
 pub use decode::{Decoder, counts};
 
 /// Turns the samples of one series into a row.
 pub trait Job: Send + Sync {
     /// How many steps a row has.
     fn steps(&self) -> usize;
+    /// Whether counts and sums of histograms are enough.
+    fn stats(&self) -> bool {
+        false
+    }
     /// The labels that a row gets.
     fn labels(&self, labels: Labels) -> (Labels, bool);
     /// Fills the last row of `out`. The samples are ascending in time and may be changed.
@@ -106,6 +111,9 @@ fn morsel(
         let samples = decoder.decode(labels, &series.parts, range)?;
         if samples.is_empty() {
             continue;
+        }
+        if job.stats() {
+            stats::only(&mut samples.h);
         }
         if samples.len() > max_samples {
             return Err(PromqlError::too_many_samples());

@@ -37,6 +37,7 @@ struct WindowJob {
     reference: Reference,
     range: i64,
     reach: Reach,
+    stats: bool,
     lookback: i64,
     /// A list a scalar argument, a value a step.
     args: Vec<Vec<f64>>,
@@ -57,12 +58,14 @@ impl WindowJob {
             Range::Subquery(q) => (Reference { at: q.at, offset: q.offset }, q.range, Reach::Plain),
         };
         let name = call.function.name;
+        let stats = matches!(&call.range, Range::Select { selector, .. } if selector.stats);
         WindowJob {
             function: call.function,
             grid,
             reference,
             range,
             reach,
+            stats,
             lookback: env.settings.lookback,
             args,
             pos: call.pos,
@@ -216,6 +219,10 @@ async fn absent<'a>(
 impl Job for WindowJob {
     fn steps(&self) -> usize {
         self.grid.steps
+    }
+
+    fn stats(&self) -> bool {
+        self.stats
     }
 
     fn labels(&self, labels: Labels) -> (Labels, bool) {

@@ -37,5 +37,8 @@ mod pretty;
 mod print;
 pub use pretty::pretty;
 
+mod json;
+pub use json::to_json;
+
 mod text;
-pub use text::has_stray_bytes;
+pub use text::{has_stray_bytes, quote};

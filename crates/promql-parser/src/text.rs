@@ -19,7 +19,7 @@ pub fn has_stray_bytes(text: &str) -> bool {
 }
 
 /// A text in double quotes.
-pub(crate) fn quote(text: &str) -> String {
+pub fn quote(text: &str) -> String {
     Quoted(text).to_string()
 }
 

@@ -30,7 +30,7 @@ pub struct Times {
 
 /// The plan of an expression.
 pub fn lower(expr: &Expr, times: Times) -> Result<Plan> {
-    let mut lowering = Lowering { times, slots: 0 };
+    let mut lowering = Lowering { times, slots: 0, stats: Stats::default() };
     let root = match lowering.expr(expr)? {
         Lowered { node: Node::Vector(v), fixed: true, selects: true } => {
             Root::Vector(Vector::Once(Box::new(v)))
@@ -92,9 +92,36 @@ fn pos(span: Span) -> Pos {
     Pos(span.start)
 }
 
+/// Whether selectors give histograms without their buckets, as below `histogram_count` and its like.
+///
+/// It follows Prometheus, as it shows: what cannot be added with buckets can be without.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Stats {
+    /// Nothing above says anything.
+    #[default]
+    Open,
+    /// Counts and sums are enough.
+    Enough,
+    /// Something above needs the buckets.
+    Never,
+}
+
+impl Stats {
+    /// What holds in the arguments of a function.
+    fn below(self, function: &str) -> Stats {
+        match function {
+            _ if self == Stats::Never => self,
+            "histogram_count" | "histogram_sum" | "histogram_avg" => Stats::Enough,
+            "histogram_quantile" | "histogram_quantiles" | "histogram_fraction" => Stats::Never,
+            _ => self,
+        }
+    }
+}
+
 struct Lowering {
     times: Times,
     slots: usize,
+    stats: Stats,
 }
 
 impl Lowering {
@@ -138,7 +165,9 @@ impl Lowering {
 
     fn subquery(&mut self, q: &dolmen_promql_parser::Subquery, span: Span) -> Result<Lowered> {
         // Its own grid moves with the steps, even where what is evaluated on it does not.
+        let outer = std::mem::replace(&mut self.stats, Stats::Never);
         let inner = self.expr(&q.expr)?.once();
+        self.stats = outer;
         let (offset, at) = self.when(&q.when)?;
         let step = match &q.step {
             Some(step) => self.duration(step, true)?,
@@ -169,6 +198,7 @@ impl Lowering {
                 (true, false) => Reach::Anchored,
                 (false, false) => Reach::Plain,
             },
+            stats: self.stats == Stats::Enough,
             pos: pos(span),
         })
     }

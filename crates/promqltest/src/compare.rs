@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use dolmen_model::{FloatHistogram, Labels, Matcher, MatchOp, Timestamp, is_stale};
+use dolmen_model::{FloatHistogram, Labels, MatchOp, Matcher, Timestamp, is_stale};
 use dolmen_promql::{Sample, Series, Value};
 use dolmen_promql_exec::histogram::compact;
 
@@ -212,7 +212,8 @@ fn histogram(got: &FloatHistogram, want: &FloatHistogram, hint: bool) -> Check {
     let (mut a, mut b) = (got.clone(), want.clone());
     compact(&mut a);
     compact(&mut b);
-    let near = |a: &[f64], b: &[f64]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| almost_equal(*a, *b));
+    let near =
+        |a: &[f64], b: &[f64]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| almost_equal(*a, *b));
     let (la, lb) = (&a.layout, &b.layout);
     let same = la.schema == lb.schema
         && la.zero_threshold == lb.zero_threshold

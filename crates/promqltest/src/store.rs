@@ -7,10 +7,12 @@ use async_trait::async_trait;
 use dolmen_chunk::{Encoded, SAMPLES_PER_CHUNK, encode_floats, encode_histograms};
 use dolmen_ctx::Ctx;
 use dolmen_model::{
-    Answer, Columns, Completeness, Cover, Histogram, LabelBlockBuilder, Labels, Result, SourceId, Timestamp, is_stale,
+    Answer, Columns, Completeness, Cover, Histogram, LabelBlockBuilder, Labels, Result, SourceId, Timestamp,
+    is_stale,
 };
 use dolmen_storage::{
-    Frame, FrameStream, LabelAsk, Part, Queryable, RawBatch, RawChunk, RawSeries, SERIES_PER_BATCH_MAX, Select,
+    Frame, FrameStream, LabelAsk, Part, Queryable, RawBatch, RawChunk, RawSeries, SERIES_PER_BATCH_MAX,
+    Select,
 };
 use futures::stream::{self, StreamExt};
 use smallvec::smallvec;
@@ -30,7 +32,9 @@ pub struct Store {
 impl Store {
     /// Adds series.
     pub fn load(&mut self, load: &Load) -> std::result::Result<(), String> {
-        for line in &load.series {
+        // Of two lines for one series the later counts.
+        let lines: BTreeMap<_, _> = load.series.iter().map(|line| (&line.labels, line)).collect();
+        for line in lines.values() {
             for (i, value) in line.values.iter().enumerate() {
                 let Some(value) = value else { continue };
                 self.add(&line.labels, i as i64 * load.step, value)?;
@@ -47,7 +51,9 @@ impl Store {
 
     fn add(&mut self, labels: &Labels, t: Timestamp, value: &Written) -> std::result::Result<(), String> {
         let columns = self.series.entry(labels.clone()).or_default();
-        if columns.t.last().is_some_and(|last| *last >= t) || columns.h.t.last().is_some_and(|last| *last >= t) {
+        if columns.t.last().is_some_and(|last| *last >= t)
+            || columns.h.t.last().is_some_and(|last| *last >= t)
+        {
             return Err(format!("{labels}: the sample at {t} is not later than the one before"));
         }
         match value {
@@ -90,8 +96,7 @@ impl Queryable for Store {
         let matches = |labels: &Labels| {
             select.matchers.iter().all(|m| m.matches(labels.get(m.name()).unwrap_or_default()))
         };
-        let in_range =
-            |c: &RawChunk| c.maxt >= select.range.mint() && c.mint < select.range.maxt();
+        let in_range = |c: &RawChunk| c.maxt >= select.range.mint() && c.mint < select.range.maxt();
         let found: Vec<_> = self.chunks.iter().filter(|(labels, _)| matches(labels)).collect();
         let mut frames = Vec::new();
         for (ord, series) in found.chunks(SERIES_PER_BATCH_MAX).enumerate() {
@@ -128,4 +133,3 @@ pub fn is_marker(value: &Written) -> bool {
         Written::Histogram(h, _) => is_stale(h.sum),
     }
 }
-

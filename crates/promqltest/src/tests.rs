@@ -104,7 +104,8 @@ delete all
 
 #[test]
 fn lists_are_checked_in_both_directions() {
-    let report = run("s", "eval instant at 1m 1\n  1\n\neval instant at 1m 1\n  2\n\neval instant at 1m 1\n  3\n");
+    let report =
+        run("s", "eval instant at 1m 1\n  1\n\neval instant at 1m 1\n  2\n\neval instant at 1m 1\n  3\n");
     let verdict = ExpectFail::parse("# why\ns:1 it passes now\ns:4\n").judge(&report);
     assert_eq!((verdict.passed, verdict.known, &verdict.mended[..]), (0, 1, &["s:1".to_owned()][..]));
     assert_eq!(verdict.failed.len(), 1);

@@ -37,11 +37,11 @@ pub fn nothing(node: &Aggregate, param: &[f64], env: &Env) -> Result<bool> {
         env.note(notes);
         return Ok(false);
     }
-    if most < 1.0 {
-        return Ok(true);
-    }
     if nan {
         return Err(PromqlError::execution("Parameter value is NaN"));
+    }
+    if most < 1.0 {
+        return Ok(true);
     }
     let number = dolmen_model::format_float_general;
     if least <= -LARGEST {

@@ -1,6 +1,7 @@
 //! `label_replace` and `label_join`: new label sets from old ones, sample values untouched.
 
 use dolmen_model::{Error, Labels, LabelsRef, METRIC_NAME, Result};
+use dolmen_promql_parser::has_stray_bytes;
 use regex_automata::meta::Regex;
 use regex_automata::util::captures::Captures;
 
@@ -30,9 +31,7 @@ impl Relabel {
         let compiled = Regex::new(&format!("^(?s:{pattern})$")).map_err(|_| {
             Error::invalid(format!("invalid regular expression in label_replace(): {pattern}"))
         })?;
-        if to.is_empty() {
-            return Err(Error::invalid("invalid destination label name in label_replace(): "));
-        }
+        check_name("destination", to, "label_replace")?;
         let template = parse_template(template, &compiled);
         let rule = Rule::Replace { from: from.to_owned(), pattern: compiled, template };
         Ok(Relabel { to: to.to_owned(), rule })
@@ -40,12 +39,8 @@ impl Relabel {
 
     /// `label_join(v, to, separator, from…)`.
     pub fn join(to: &str, separator: &str, from: &[&str]) -> Result<Relabel> {
-        if from.contains(&"") {
-            return Err(Error::invalid("invalid source label name in label_join(): "));
-        }
-        if to.is_empty() {
-            return Err(Error::invalid("invalid destination label name in label_join(): "));
-        }
+        from.iter().try_for_each(|name| check_name("source", name, "label_join"))?;
+        check_name("destination", to, "label_join")?;
         let from = from.iter().map(|name| (*name).to_owned()).collect();
         Ok(Relabel { to: to.to_owned(), rule: Rule::Join { from, separator: separator.to_owned() } })
     }
@@ -74,6 +69,16 @@ impl Relabel {
     pub fn names_metric(&self) -> bool {
         self.to == METRIC_NAME
     }
+}
+
+/// A label name is any text but none, and must be one at all: a query can write bytes that are no text.
+fn check_name(which: &str, name: &str, function: &str) -> Result<()> {
+    if !name.is_empty() && !has_stray_bytes(name) {
+        return Ok(());
+    }
+    let shown = |c: char| if has_stray_bytes(c.encode_utf8(&mut [0; 4])) { '\u{fffd}' } else { c };
+    let name: String = name.chars().map(shown).collect();
+    Err(Error::invalid(format!("invalid {which} label name in {function}(): {name}")))
 }
 
 fn expand(template: &[Piece], old: &str, groups: &Captures) -> String {

@@ -6,7 +6,7 @@ use dolmen_model::{Labels, LabelsBuilder, METRIC_NAME, MatchOp};
 use dolmen_promql_exec::annotation::Pos;
 use dolmen_promql_exec::error::{PromqlError, Result};
 use dolmen_promql_exec::function::extended::Reach;
-use dolmen_promql_exec::function::{group, map, range};
+use dolmen_promql_exec::function::{MapKernel, group, map, range};
 use dolmen_promql_exec::plan::{GroupNode, InfoNode, Range, RangeCall, Scalar, Selector, Vector};
 use dolmen_promql_parser::{Call, Expr, ExprKind, Span, VectorSelector};
 
@@ -72,13 +72,17 @@ impl Lowering {
         let name = c.function.name;
         match name {
             "timestamp" => return self.timestamp(c),
+            "start_timestamp" => return self.start_timestamp(c),
             "info" => return self.info(c),
             _ => {}
         }
+        let outer = self.stats;
+        self.stats = outer.below(name);
         let mut lowered = Vec::with_capacity(c.args.len());
         for arg in &c.args {
             lowered.push(self.expr(arg)?);
         }
+        self.stats = outer;
         let fixed = !OF_THE_STEP.contains(&name) && lowered.iter().all(|a| a.fixed);
         let selects = lowered.iter().any(|a| a.selects);
         let mut args = Args::default();
@@ -163,6 +167,22 @@ impl Lowering {
         Ok(Lowered { node, fixed: false, selects })
     }
 
+    /// Samples have no start times here: that of a selector's is 0, anything else has none.
+    fn start_timestamp(&mut self, c: &Call) -> Result<Lowered> {
+        let arg = c.args.first().ok_or_else(|| mistyped("instant vector"))?;
+        let of = self.expr(arg)?;
+        let (fixed, selects) = (of.fixed, of.selects);
+        let (kernel, of): (MapKernel, _) = match of.node {
+            Node::Vector(Vector::Select(selector)) if matches!(arg.unwrapped().kind, ExprKind::Vector(_)) => {
+                (MapKernel::Float(|_| 0.0), Vector::TimeOf(selector))
+            }
+            Node::Vector(of) => (MapKernel::Floats(|_, _| None), of),
+            _ => return Err(mistyped("instant vector")),
+        };
+        let node = Node::Vector(Vector::Map { kernel, of: Box::new(of), scalars: Vec::new() });
+        Ok(Lowered { node, fixed, selects })
+    }
+
     fn info(&mut self, c: &Call) -> Result<Lowered> {
         let base = c.args.first().ok_or_else(|| mistyped("instant vector"))?;
         // Info series are looked up at the time that the first selector of the argument looks at.
@@ -185,6 +205,7 @@ impl Lowering {
             offset,
             at,
             reach: Reach::Plain,
+            stats: false,
             pos: pos(base.span),
         };
         let node = InfoNode { of: of.vector()?, selector: Arc::new(selector), matchers, names };

@@ -13,7 +13,9 @@ use super::{Lowered, Lowering, Node, mistyped, pos};
 
 impl Lowering {
     pub(super) fn binary(&mut self, b: &ast::Binary, span: Span) -> Result<Lowered> {
+        let outer = std::mem::take(&mut self.stats);
         let (mut lhs, mut rhs) = (self.expr(&b.lhs)?, self.expr(&b.rhs)?);
+        self.stats = outer;
         let fixed = lhs.fixed && rhs.fixed;
         let selects = lhs.selects || rhs.selects;
         if !fixed {
@@ -34,19 +36,25 @@ impl Lowering {
             }
             (Operator::Of(op), Node::Vector(lhs), Node::Vector(rhs)) => {
                 let m = b.matching.as_ref();
+                let card = match m.map(|m| m.card) {
+                    Some(ast::Card::ManyToOne) => Card::ManyToOne,
+                    Some(ast::Card::OneToMany) => Card::OneToMany,
+                    _ => Card::OneToOne,
+                };
+                let mut fills = (m.and_then(|m| m.fill_left), m.and_then(|m| m.fill_right));
+                if card == Card::OneToMany {
+                    // Prometheus swaps the sides before it fills: with group_right, left is right.
+                    fills = (fills.1, fills.0);
+                }
                 let node = Binary {
                     op,
                     lhs,
                     rhs,
                     matching: matching(m),
-                    card: match m.map(|m| m.card) {
-                        Some(ast::Card::ManyToOne) => Card::ManyToOne,
-                        Some(ast::Card::OneToMany) => Card::OneToMany,
-                        _ => Card::OneToOne,
-                    },
+                    card,
                     include: m.map_or_else(Vec::new, |m| m.include.clone()),
-                    fill_left: m.and_then(|m| m.fill_left),
-                    fill_right: m.and_then(|m| m.fill_right),
+                    fill_left: fills.0,
+                    fill_right: fills.1,
                     bool: b.bool,
                     pos,
                 };
