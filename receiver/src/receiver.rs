@@ -89,7 +89,7 @@ impl Receiver {
     /// Head and local blocks, to be asked.
     pub fn queryables(&self) -> Vec<Arc<dyn Queryable>> {
         // Blocks after the head would miss a range that is cut in between: its chunks leave the head last.
-        let head: Arc<dyn Queryable> = Arc::new(HeadReader(self.head.clone()));
+        let head: Arc<dyn Queryable> = Arc::new(HeadReader::new(self.head.clone()));
         let mut all = vec![head];
         all.extend(self.local.queryables());
         all

@@ -12,13 +12,13 @@ use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use dolmen_ctx::Ctx;
-use dolmen_model::{Error, Histogram, Kind, Labels, Result, Timestamp};
+use dolmen_model::{Histogram, Labels, Result, Timestamp};
 use dolmen_storage::{AppendReport, Appender, KeyHasher, RejectCause, WriteBatch, WriteSeries};
-use dolmen_wal::{HistogramRec, SampleRec, encode};
 use smol_str::{SmolStr, ToSmolStr};
 
 use crate::canonical;
 use crate::head::Head;
+use crate::records::Records;
 use crate::series::Hot;
 use crate::stream::Stream;
 use crate::stripe::{Outcome, Stripe, Value};
@@ -66,13 +66,15 @@ struct Applied {
     report: AppendReport,
     /// With the cause that applies if no block has the sample.
     asks: Vec<(Ask, RejectCause)>,
+    /// The stream of the series before: most often that of the next as well.
+    stream: Option<Arc<Stream>>,
 }
 
 #[async_trait]
 impl Appender for Head {
     async fn append(&self, ctx: &Ctx, batch: WriteBatch) -> Result<AppendReport> {
         self.wal.check()?;
-        let Applied { mut report, asks } = self.apply(&batch)?;
+        let Applied { mut report, asks, .. } = self.apply(&batch)?;
         self.ask(ctx, asks, &mut report).await?;
         self.wal.durable(self.wal.last()).await?;
         Ok(report)
@@ -125,7 +127,7 @@ impl Head {
                 self.apply_series(&mut stripe, batch, &batch.series[*i as usize], &bounds, &mut writer, &mut applied);
             }
             // Under the lock: the log's order is the order of appending.
-            writer.enqueue(self)?;
+            writer.enqueue(&self.wal)?;
         }
         Ok(applied)
     }
@@ -145,9 +147,10 @@ impl Head {
         let histograms = series.histograms.start as usize..series.histograms.end as usize;
         let samples = (floats.len() + histograms.len()) as u64;
         let found = stripe.find(series.key);
-        let stream = match found {
-            Some(local) => self.streams.get(stripe.hot(local).stream),
-            None => self.stream_of(canonical::decode(bytes)),
+        let stream = match (found, applied.stream.take()) {
+            (Some(local), Some(stream)) if stream.id == stripe.hot(local).stream => Some(stream),
+            (Some(local), _) => self.streams.get(stripe.hot(local).stream),
+            (None, _) => self.stream_of(canonical::decode(bytes)),
         };
         let Some(stream) = stream else {
             applied.report.reject(RejectCause::SeriesLimit, samples, || {
@@ -170,6 +173,7 @@ impl Head {
         if place.first <= place.last {
             place.stream.saw(place.first, place.last);
         }
+        applied.stream = Some(place.stream);
     }
 
     #[allow(clippy::too_many_arguments, reason = "the parts of one append, borrowed apart")]
@@ -187,9 +191,11 @@ impl Head {
         if t > bounds.future {
             return Verdict::Refused(RejectCause::Future);
         }
+        // Blocks hold what is below the stream's floor; above it memory holds all.
+        let in_blocks = t < place.stream.floor();
         if t < place.stream.age_bound(bounds.block_ms) {
             let held = place.found.map_or(Outcome::Older, |local| stripe.older(local, t, value));
-            return Verdict::of_older(held, RejectCause::TooOld);
+            return Verdict::of(held, in_blocks, RejectCause::TooOld);
         }
         let local = match place.found {
             Some(local) => local,
@@ -216,7 +222,7 @@ impl Head {
             place.first = place.first.min(t);
             place.last = place.last.max(t);
         }
-        Verdict::of_older(outcome, RejectCause::OutOfOrder)
+        Verdict::of(outcome, in_blocks, RejectCause::OutOfOrder)
     }
 }
 
@@ -241,12 +247,13 @@ enum Verdict {
 }
 
 impl Verdict {
-    fn of_older(outcome: Outcome, cause: RejectCause) -> Verdict {
+    fn of(outcome: Outcome, in_blocks: bool, cause: RejectCause) -> Verdict {
         match outcome {
             Outcome::Stored => Verdict::Stored,
             Outcome::Duplicate => Verdict::Duplicate,
             Outcome::Conflict => Verdict::Refused(RejectCause::DuplicateTimestamp),
-            Outcome::Older => Verdict::Unknown(cause),
+            Outcome::Older if in_blocks => Verdict::Unknown(cause),
+            Outcome::Older => Verdict::Refused(cause),
         }
     }
 }
@@ -271,54 +278,5 @@ impl Applied {
                 self.asks.push((Ask { labels: labels(), t, value }, cause));
             }
         }
-    }
-}
-
-/// What a stripe accepted, on its way to the log. Reused from stripe to stripe.
-#[derive(Default)]
-struct Records {
-    series: Vec<u8>,
-    floats: Vec<SampleRec>,
-    histograms: Vec<HistogramRec>,
-    encoded: Vec<u8>,
-}
-
-impl Records {
-    fn series(&mut self, wal_ref: u64, bytes: &[u8]) {
-        if self.series.is_empty() {
-            encode::series_begin(&mut self.series);
-        }
-        encode::series(&mut self.series, wal_ref, canonical::decode(bytes));
-    }
-
-    fn sample(&mut self, reference: u64, t: Timestamp, value: Value<'_>) {
-        match value {
-            Value::Float(v) => self.floats.push(SampleRec { reference, t, v }),
-            Value::Histogram(h) => self.histograms.push(HistogramRec { reference, t, histogram: h.clone() }),
-        }
-    }
-
-    fn enqueue(&mut self, head: &Head) -> Result<()> {
-        let Records { series, floats, histograms, encoded } = self;
-        let mut records: Vec<std::ops::Range<usize>> = Vec::with_capacity(3);
-        encoded.clear();
-        if !series.is_empty() {
-            encoded.extend_from_slice(series);
-            records.push(0..encoded.len());
-        }
-        if !floats.is_empty() {
-            let from = encoded.len();
-            encode::samples(encoded, floats);
-            records.push(from..encoded.len());
-        }
-        if !histograms.is_empty() {
-            encode::histograms(encoded, histograms, &mut records);
-        }
-        (series.clear(), floats.clear(), histograms.clear());
-        if records.is_empty() {
-            return Ok(());
-        }
-        let records: Vec<&[u8]> = records.into_iter().map(|r| &encoded[r]).collect();
-        head.wal.enqueue(&records).map(drop).map_err(|e| Error::new(Kind::Retry, format!("write the log: {e}")))
     }
 }

@@ -11,6 +11,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use dolmen_block::meta::{Compaction, Thanos};
@@ -24,6 +25,7 @@ use ulid::Ulid;
 use crate::floors::{self, Floors};
 use crate::head::Head;
 use crate::stream::Stream;
+use crate::stripe::Stripe;
 
 /// What our blocks name as their source.
 pub const BLOCK_SOURCE: &str = "receive";
@@ -58,6 +60,7 @@ impl Head {
     /// Whether a cut would write anything.
     pub fn due(&self) -> bool {
         self.streams.all().iter().any(|s| self.next_range(s, s.oldest(), How::Due).is_some())
+            || self.floors_changed.load(Ordering::Relaxed)
     }
 
     /// Writes blocks. Blocking. The blocks written before an error stay and are told.
@@ -72,10 +75,14 @@ impl Head {
                 result = Err(e);
             }
         }
-        if !cuts.is_empty()
-            && let Err(e) = floors::write(&*self.disk, &self.settings.wal_dir, &self.floors())
-        {
-            result = Err(e);
+        if !cuts.is_empty() {
+            self.floors_changed.store(true, Ordering::Relaxed);
+        }
+        if self.floors_changed.load(Ordering::Relaxed) {
+            match floors::write(&*self.disk, &self.settings.wal_dir, &self.floors()) {
+                Ok(()) => self.floors_changed.store(false, Ordering::Relaxed),
+                Err(e) => result = Err(e),
+            }
         }
         self.metrics.cuts.inc_by(cuts.len() as u64);
         self.metrics.cut_seconds.inc_by(began.elapsed().as_secs_f64());
@@ -90,6 +97,8 @@ impl Head {
     /// The first range from `oldest` on that may be cut.
     fn next_range(&self, stream: &Stream, oldest: Timestamp, how: How) -> Option<TimeRange> {
         let (block, newest) = (self.settings.block_ms, stream.newest());
+        // What was cut may be in memory still.
+        let oldest = oldest.max(stream.floor());
         if oldest > newest {
             return None;
         }
@@ -108,8 +117,11 @@ impl Head {
             let before = stream.floor();
             // From here on nothing can come below the range's end.
             stream.raise_floor(range.maxt());
+            stream.begin_walk();
             let (collected, next) = self.collect(stream, range);
-            if !collected.is_empty() {
+            if collected.is_empty() {
+                stream.end_walk(next);
+            } else {
                 match self.write_block(stream, range, collected) {
                     Ok(cut) => cuts.push(cut),
                     Err(e) => {
@@ -137,6 +149,8 @@ impl Head {
                 }
                 if hot.t_last < range.maxt() {
                     stripe.close(local);
+                } else {
+                    stripe.split(local, range.maxt());
                 }
                 let mut chunks = Vec::new();
                 let rest = TimeRange::new(range.mint(), Timestamp::MAX);
@@ -175,7 +189,9 @@ impl Head {
             writer.add_series(s.labels.as_ref(), &chunks)?;
         }
         let mut labels = self.settings.external_labels.edit();
-        stream.labels.iter().for_each(|(name, value)| drop(labels.set(name, value)));
+        stream.labels.iter().for_each(|(name, value)| {
+            labels.set(name, value);
+        });
         let labels = labels.build().iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
         let meta = writer.finish(MetaSeed {
             min_time: range.mint(),
@@ -203,38 +219,55 @@ impl Head {
     }
 
     fn forget(&self) -> Result<()> {
-        let _one = self.cutting.lock();
+        let mut limbo = self.cutting.lock();
         // What is logged from here on is in segments that stay.
         let segment = self.wal.cut_segment()?;
+        // Who could know of what was removed the last time has ended.
+        let mut index = self.index.write();
+        limbo.drain(..).for_each(|symbol| index.symbols.release(symbol));
+        drop(index);
         let streams = self.streams.all();
-        streams.iter().for_each(|s| s.set_oldest(Timestamp::MAX));
+        streams.iter().for_each(|s| s.begin_walk());
+        let mut oldest = vec![Timestamp::MAX; streams.len()];
         let mut live: HashMap<u64, u32> = HashMap::new();
         for (at, stripe) in self.stripes.iter().enumerate() {
             let mut stripe = stripe.lock();
+            stripe.reuse();
             let mut dead = Vec::new();
             for local in stripe.live() {
                 let hot = *stripe.hot(local);
-                let stream = &streams[hot.stream as usize];
+                // A stream of a later series than this walk: nothing of it is cut.
+                let Some(stream) = streams.get(hot.stream as usize) else {
+                    live.insert(hot.wal_ref, hot.stream);
+                    continue;
+                };
                 stripe.drop_before(local, stream.floor());
                 match stripe.oldest(local) {
-                    Some(oldest) => {
-                        stream.saw(oldest, hot.t_last);
+                    Some(t) => {
+                        let oldest = &mut oldest[hot.stream as usize];
+                        *oldest = t.min(*oldest);
                         live.insert(hot.wal_ref, hot.stream);
                     }
                     None => dead.push(local),
                 }
             }
-            self.remove(at, &mut stripe, &dead);
+            self.remove(at, &mut stripe, &dead, &mut limbo);
             let index = self.index.read();
             stripe.tidy(|shape| index.names(shape).len());
         }
+        streams.iter().zip(oldest).for_each(|(stream, oldest)| stream.end_walk(oldest));
+        let mut aliases = self.aliases.lock();
+        aliases.retain(|_, to| live.contains_key(to));
+        let of_aliases: Vec<_> = aliases.iter().map(|(alias, to)| (*alias, live[to])).collect();
+        live.extend(of_aliases);
+        drop(aliases);
         self.tell();
-        let floor = |r: u64| live.get(&r).map(|stream| streams[*stream as usize].floor());
+        let floor = |r: u64| live.get(&r).map(|s| streams.get(*s as usize).map_or(i64::MIN, |s| s.floor()));
         self.wal.truncate(segment, &|r| live.contains_key(&r), &|r, t| floor(r).is_some_and(|floor| t >= floor))
     }
 
-    /// Takes series without chunks out of a stripe and the index.
-    fn remove(&self, at: usize, stripe: &mut crate::stripe::Stripe, dead: &[u32]) {
+    /// Takes series without chunks out of a stripe and the index. Their strings go when no reader knows them.
+    fn remove(&self, at: usize, stripe: &mut Stripe, dead: &[u32], limbo: &mut Vec<u32>) {
         if dead.is_empty() {
             return;
         }
@@ -252,8 +285,8 @@ impl Head {
         pairs.sort_unstable();
         pairs.dedup();
         index.postings.remove(&ids, &pairs);
-        values.into_iter().for_each(|value| index.symbols.release(value));
-        self.series.fetch_sub(dead.len(), std::sync::atomic::Ordering::Relaxed);
+        limbo.append(&mut values);
+        self.series.fetch_sub(dead.len(), Ordering::Relaxed);
         self.metrics.removed.inc_by(dead.len() as u64);
     }
 

@@ -1,7 +1,9 @@
 //! The head as a whole.
 
+use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use dolmen_ctx::{Clock, Disk};
 use dolmen_model::{Context, Error, Kind, Labels, Result, TimeRange, Timestamp};
@@ -34,7 +36,12 @@ pub struct Head {
     pub(crate) next_ref: AtomicU64,
     pub(crate) wal: Wal,
     pub(crate) readers: Readers,
-    pub(crate) cutting: Mutex<()>,
+    /// Held while chunks are cut or forgotten. Symbols of series that were removed.
+    pub(crate) cutting: Mutex<Vec<u32>>,
+    /// Floors were raised and are not on disk yet.
+    pub(crate) floors_changed: AtomicBool,
+    /// Other numbers under which a log of Prometheus holds samples of a series.
+    pub(crate) aliases: Mutex<HashMap<u64, u64>>,
     pub(crate) held: RwLock<Option<Arc<dyn Held>>>,
 }
 
@@ -48,8 +55,8 @@ impl Head {
         wal_metrics: WalMetrics,
     ) -> Result<Arc<Head>> {
         settings.check()?;
-        disk.create_dir_all(&settings.wal_dir).context("create the log's directory")?;
-        disk.create_dir_all(&settings.blocks_dir).context("create the blocks' directory")?;
+        create_dir(&*disk, &settings.wal_dir).context("create the log's directory")?;
+        create_dir(&*disk, &settings.blocks_dir).context("create the blocks' directory")?;
         let floors = floors::read(&*disk, &settings)?;
         let began = std::time::Instant::now();
         let wal_settings = WalSettings { segment_bytes: settings.segment_bytes, ..WalSettings::default() };
@@ -69,7 +76,9 @@ impl Head {
             next_ref: AtomicU64::new(1),
             wal,
             readers: Readers::default(),
-            cutting: Mutex::new(()),
+            cutting: Mutex::default(),
+            floors_changed: AtomicBool::new(false),
+            aliases: Mutex::default(),
             held: RwLock::new(None),
             settings,
         };
@@ -182,4 +191,11 @@ impl Head {
         self.metrics.created.inc();
         local
     }
+}
+
+/// Makes a directory that survives a loss of power.
+fn create_dir(disk: &dyn Disk, dir: &Path) -> std::io::Result<()> {
+    let parents: Vec<&Path> = dir.ancestors().take_while(|d| !disk.is_dir(d)).filter_map(Path::parent).collect();
+    disk.create_dir_all(dir)?;
+    parents.into_iter().try_for_each(|parent| disk.sync_dir(parent))
 }

@@ -2,8 +2,6 @@
 
 use std::collections::HashMap;
 
-use dolmen_model::Labels;
-
 use crate::postings::Postings;
 use crate::symbols::Symbols;
 
@@ -52,10 +50,5 @@ impl Index {
     /// The names of a shape.
     pub fn names(&self, shape: u32) -> &[u32] {
         self.shapes.get(shape as usize).map_or(&[], |names| names)
-    }
-
-    /// The label set of pairs.
-    pub fn labels(&self, pairs: &[(u32, u32)]) -> Labels {
-        Labels::from_sorted(pairs.iter().map(|(n, v)| (self.symbols.text(*n).as_str(), self.symbols.text(*v).as_str())))
     }
 }

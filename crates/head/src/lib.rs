@@ -14,6 +14,7 @@ mod index;
 mod metrics;
 mod postings;
 mod readers;
+mod records;
 mod replay;
 mod select;
 mod series;

@@ -64,7 +64,13 @@ impl State<'_> {
         let mut stripe = self.head.stripes[at].lock();
         let local = match stripe.find(key) {
             Some(local) => {
-                stripe.hot_mut(local).wal_ref = wal_ref;
+                let before = std::mem::replace(&mut stripe.hot_mut(local).wal_ref, wal_ref);
+                if before != wal_ref {
+                    let mut aliases = self.head.aliases.lock();
+                    aliases.remove(&wal_ref);
+                    aliases.values_mut().filter(|to| **to == before).for_each(|to| *to = wal_ref);
+                    aliases.insert(before, wal_ref);
+                }
                 local
             }
             None => {
@@ -89,7 +95,8 @@ impl State<'_> {
         };
         let mut stripe = self.head.stripes[*at].lock();
         let Some(stream) = self.head.streams.get(stripe.hot(*local).stream) else { return };
-        if t < stream.floor().max(0) {
+        // A block holds it, or no block of ours could.
+        if t < stream.floor().max(0) || t / self.head.settings.block_ms > i64::from(u32::MAX) {
             return;
         }
         let range = self.head.range_of(t);

@@ -273,26 +273,36 @@ impl Cursor {
     }
 }
 
-/// A head that is shared, as something to ask. (A select outlives the call and holds the head.)
-#[derive(Clone)]
-pub struct HeadReader(pub Arc<Head>);
+/// A head, as something to ask: once for each query. While it lives, nothing that was cut after its making is
+/// forgotten; so who makes it first and looks for blocks then misses nothing.
+pub struct HeadReader {
+    head: Arc<Head>,
+    _reading: Reading,
+}
+
+impl HeadReader {
+    /// A query begins.
+    pub fn new(head: Arc<Head>) -> HeadReader {
+        HeadReader { _reading: head.readers.begin(), head }
+    }
+}
 
 #[async_trait]
 impl Queryable for HeadReader {
     fn cover(&self, select: &Select) -> Cover {
         Cover {
-            labels: vec![self.0.settings.external_labels.clone()],
-            range: self.0.range().and_then(|range| range.intersect(select.range)),
+            labels: vec![self.head.settings.external_labels.clone()],
+            range: self.head.range().and_then(|range| range.intersect(select.range)),
             ..Cover::default()
         }
     }
 
     async fn select(&self, ctx: &Ctx, select: &Select) -> Result<FrameStream> {
         ctx.check()?;
-        let reading = self.0.readers.begin();
-        let found = self.0.find(select);
+        let reading = self.head.readers.begin();
+        let found = self.head.find(select);
         let cursor = Cursor {
-            head: self.0.clone(),
+            head: self.head.clone(),
             ctx: ctx.clone(),
             range: select.range,
             values: select.values,
@@ -313,8 +323,7 @@ impl Queryable for HeadReader {
 
     async fn labels(&self, ctx: &Ctx, select: &Select, ask: LabelAsk) -> Result<Answer<Vec<SmolStr>>> {
         ctx.check()?;
-        let _reading = self.0.readers.begin();
-        let found = self.0.find(select);
+        let found = self.head.find(select);
         let _held = ctx.budget.reserve(found.bytes() as u64)?;
         let mut seen = vec![false; found.strings.len()];
         let asked = match &ask {

@@ -25,6 +25,8 @@ pub struct Stream {
     pub labels: Labels,
     newest: AtomicI64,
     oldest: AtomicI64,
+    /// The oldest of what was appended since a walk over all series began.
+    since: AtomicI64,
     floor: AtomicI64,
 }
 
@@ -46,13 +48,27 @@ impl Stream {
 
     /// Notes stored samples.
     pub fn saw(&self, first: Timestamp, last: Timestamp) {
-        self.newest.fetch_max(last, Ordering::AcqRel);
-        self.oldest.fetch_min(first, Ordering::AcqRel);
+        self.newest.fetch_max(last, Ordering::SeqCst);
+        // In this order: see `end_walk`.
+        self.since.fetch_min(first, Ordering::SeqCst);
+        self.oldest.fetch_min(first, Ordering::SeqCst);
     }
 
-    /// Sets what is the oldest sample left. Only while nothing is appended.
-    pub fn set_oldest(&self, t: Timestamp) {
-        self.oldest.store(t, Ordering::Release);
+    /// A walk over all series begins, which looks for the oldest sample. One at a time.
+    pub fn begin_walk(&self) {
+        self.since.store(i64::MAX, Ordering::SeqCst);
+    }
+
+    /// It found `oldest`. What was appended where it had been already was noted in `since` first: where that
+    /// changed meanwhile, what is stored here may be too high.
+    pub fn end_walk(&self, oldest: Timestamp) {
+        loop {
+            let since = self.since.load(Ordering::SeqCst);
+            self.oldest.store(oldest.min(since), Ordering::SeqCst);
+            if self.since.load(Ordering::SeqCst) == since {
+                return;
+            }
+        }
     }
 
     /// Raises the floor.
@@ -106,6 +122,7 @@ impl Streams {
             labels: labels.clone(),
             newest: AtomicI64::new(i64::MIN),
             oldest: AtomicI64::new(i64::MAX),
+            since: AtomicI64::new(i64::MAX),
             floor: AtomicI64::new(i64::MIN),
         });
         table.by_labels.insert(labels.clone(), stream.id);

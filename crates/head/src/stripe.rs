@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use dolmen_chunk::xor::MAX_APPEND_BYTES;
 use dolmen_chunk::{
-    Appended, FloatHistogramEncoder, HistogramEncoder, ResetHeader, SAMPLES_PER_CHUNK, decode, decode_histograms,
+    Appended, Corrupt, Encoded, FloatHistogramEncoder, HistogramEncoder, ResetHeader, SAMPLES_PER_CHUNK, decode,
+    decode_histograms, encode_floats, encode_histograms,
 };
 use dolmen_model::{Columns, Encoding, Histogram, TimeRange, Timestamp};
 use dolmen_storage::RawChunk;
@@ -46,6 +47,8 @@ pub struct Stripe {
     pages: Vec<Page>,
     next: u32,
     free: Vec<u32>,
+    /// Places of removed series, which a reader may still know.
+    limbo: Vec<u32>,
     slab: Slab,
     arena: Vec<u8>,
     arena_dead: usize,
@@ -96,7 +99,12 @@ impl Stripe {
         let start = self.cold(local).labels as usize;
         self.arena_dead += self.values_end(start, names) - start;
         *self.hot_mut(local) = Hot::new(0, 0, 0);
-        self.free.push(local);
+        self.limbo.push(local);
+    }
+
+    /// Places of series that were removed before may be taken again: no reader knows them any more.
+    pub fn reuse(&mut self) {
+        self.free.append(&mut self.limbo);
     }
 
     /// All series, by their place.
@@ -138,7 +146,9 @@ impl Stripe {
     }
 
     fn values_end(&self, mut at: usize, names: usize) -> usize {
-        (0..names).for_each(|_| drop(take_varint(&self.arena, &mut at)));
+        for _ in 0..names {
+            take_varint(&self.arena, &mut at);
+        }
         at
     }
 
@@ -252,16 +262,7 @@ impl Stripe {
         }
         let RawChunk { mint, maxt, encoding, data } = open;
         let closed = Closed { mint, maxt, encoding, data, before: self.cold(local).closed };
-        let place = match self.closed_free.pop() {
-            Some(place) => {
-                self.closed[place as usize] = closed;
-                place
-            }
-            None => {
-                self.closed.push(closed);
-                (self.closed.len() - 1) as u32
-            }
-        };
+        let place = self.put_closed(closed);
         self.cold_mut(local).closed = place;
         let hot = self.hot_mut(local);
         (hot.kind, hot.n, hot.bits) = (OpenKind::None, 0, 0);
@@ -354,9 +355,39 @@ impl Stripe {
         (self.slab.bytes(), self.closed.iter().map(|c| c.data.len()).sum())
     }
 
-    /// How many series there are.
-    pub fn len(&self) -> usize {
-        self.table.len()
+    /// Splits what reaches over `t`, so that no chunk has samples on both sides of it.
+    pub fn split(&mut self, local: u32, t: Timestamp) {
+        let reaches_over = |mint: Timestamp, maxt: Timestamp| mint < t && t <= maxt;
+        let (hot, cold) = (self.hot(local), self.cold(local));
+        if hot.kind != OpenKind::None && reaches_over(cold.open_mint, hot.t_last) {
+            self.close(local);
+        }
+        let mut place = self.cold(local).closed;
+        while place != NONE && !reaches_over(self.closed[place as usize].mint, self.closed[place as usize].maxt) {
+            place = self.closed[place as usize].before;
+        }
+        let Some(whole) = self.closed.get(place as usize).cloned() else { return };
+        // A chunk of our own decodes.
+        let Ok(mut parts) = parted(&whole, t) else { return };
+        let Some(last) = parts.pop() else { return };
+        let mut before = whole.before;
+        for part in parts {
+            before = self.put_closed(Closed { before, ..part });
+        }
+        self.closed[place as usize] = Closed { before, ..last };
+    }
+
+    fn put_closed(&mut self, closed: Closed) -> u32 {
+        match self.closed_free.pop() {
+            Some(place) => {
+                self.closed[place as usize] = closed;
+                place
+            }
+            None => {
+                self.closed.push(closed);
+                (self.closed.len() - 1) as u32
+            }
+        }
     }
 }
 
@@ -382,6 +413,25 @@ pub fn holds(chunk: &RawChunk, t: Timestamp, value: Value<'_>) -> Outcome {
         (Value::Float(v), Some(held)) if same(v, *held) => Outcome::Duplicate,
         _ => Outcome::Conflict,
     }
+}
+
+/// The samples of a chunk before `t` and from `t` on, as chunks by time.
+fn parted(whole: &Closed, t: Timestamp) -> Result<Vec<Closed>, Corrupt> {
+    let mut out = Vec::new();
+    if whole.encoding == Encoding::Xor {
+        for (from, to) in [(Timestamp::MIN, t), (t, Timestamp::MAX)] {
+            let mut columns = Columns::default();
+            decode(whole.encoding, &whole.data, from, to, &mut columns)?;
+            encode_floats(&columns.t, &columns.v, SAMPLES_PER_CHUNK, &mut out);
+        }
+    } else {
+        let mut before = decode_histograms(whole.encoding, &whole.data)?;
+        let after = before.split_off(before.partition_point(|(at, _)| *at < t));
+        encode_histograms(before, SAMPLES_PER_CHUNK, &mut out);
+        encode_histograms(after, SAMPLES_PER_CHUNK, &mut out);
+    }
+    let closed = |e: Encoded| Closed { mint: e.mint, maxt: e.maxt, encoding: e.encoding, data: e.data, before: NONE };
+    Ok(out.into_iter().map(closed).collect())
 }
 
 fn same(a: f64, b: f64) -> bool {

@@ -125,11 +125,19 @@ impl Node {
 
 /// A disk in memory. A crash takes what was not synced, or some of it.
 #[derive(Clone)]
-pub struct CrashDisk(Arc<Mutex<Vec<Node>>>);
+pub struct CrashDisk(Arc<Mutex<Vec<Node>>>, Arc<Ops>);
+
+/// Counts changes, and keeps the state before one of them.
+#[derive(Default)]
+struct Ops {
+    count: AtomicU64,
+    at: AtomicU64,
+    kept: Mutex<Option<CrashDisk>>,
+}
 
 impl Default for CrashDisk {
     fn default() -> CrashDisk {
-        CrashDisk(Arc::new(Mutex::new(vec![Node::dir()])))
+        CrashDisk(Arc::new(Mutex::new(vec![Node::dir()])), Arc::default())
     }
 }
 
@@ -163,6 +171,28 @@ fn entries<'a>(nodes: &'a mut [Node], path: &Path) -> io::Result<(&'a mut BTreeM
 }
 
 impl CrashDisk {
+    /// How many changes there were.
+    pub fn ops(&self) -> u64 {
+        self.1.count.load(Ordering::SeqCst)
+    }
+
+    /// Power is lost just before change number `at`, and nothing that was not synced is left.
+    pub fn lose_power_at(&self, at: u64) {
+        self.1.at.store(at, Ordering::SeqCst);
+    }
+
+    /// The state after that loss of power.
+    pub fn after_loss(&self) -> Option<CrashDisk> {
+        self.1.kept.lock().take()
+    }
+
+    fn change(&self) {
+        if self.1.count.fetch_add(1, Ordering::SeqCst) + 1 == self.1.at.load(Ordering::SeqCst) {
+            let after = self.crashed(|_| 0);
+            *self.1.kept.lock() = Some(after);
+        }
+    }
+
     /// The state after a loss of power, as a disk of its own: who still writes to this one changes nothing there.
     /// Of what was not synced `chance` (draws below its argument) decides.
     pub fn crashed(&self, mut chance: impl FnMut(usize) -> usize) -> CrashDisk {
@@ -179,7 +209,7 @@ impl CrashDisk {
             Node::Dir { live, durable } => {
                 let mut kept = durable.clone();
                 for name in live.keys().chain(durable.keys()) {
-                    if live.get(name) != durable.get(name) && chance(2) == 0 {
+                    if live.get(name) != durable.get(name) && chance(2) == 1 {
                         match live.get(name) {
                             Some(node) => kept.insert(name.clone(), *node),
                             None => kept.remove(name),
@@ -189,7 +219,7 @@ impl CrashDisk {
                 Node::Dir { live: kept.clone(), durable: kept }
             }
         });
-        CrashDisk(Arc::new(Mutex::new(after.collect())))
+        CrashDisk(Arc::new(Mutex::new(after.collect())), Arc::default())
     }
 
     /// Bytes in files below a directory.
@@ -216,10 +246,12 @@ struct CrashFile(CrashDisk, usize);
 
 impl DiskFile for CrashFile {
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.change();
         self.0.file(self.1, |live, _| live.extend_from_slice(bytes));
         Ok(())
     }
     fn sync(&mut self) -> io::Result<()> {
+        self.0.change();
         self.0.file(self.1, |live, durable| durable.clone_from(live));
         Ok(())
     }
@@ -227,10 +259,12 @@ impl DiskFile for CrashFile {
         self.0.file(self.1, |live, _| live.len() as u64)
     }
     fn write_at(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.0.change();
         self.0.file(self.1, |live, _| live[at as usize..][..bytes.len()].copy_from_slice(bytes));
         Ok(())
     }
     fn truncate(&mut self, len: u64) -> io::Result<()> {
+        self.0.change();
         self.0.file(self.1, |live, durable| {
             live.truncate(len as usize);
             durable.truncate(len as usize);
@@ -241,6 +275,7 @@ impl DiskFile for CrashFile {
 
 impl Disk for CrashDisk {
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        self.change();
         let mut nodes = self.0.lock();
         let at = nodes.len();
         let (entries, name) = entries(&mut nodes, path)?;
@@ -287,6 +322,7 @@ impl Disk for CrashDisk {
         find(&nodes, path).is_ok_and(|at| matches!(nodes[at], Node::Dir { .. }))
     }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.change();
         let mut nodes = self.0.lock();
         let (old, name) = entries(&mut nodes, from)?;
         let at = old.remove(&name).ok_or_else(missing)?;
@@ -295,6 +331,7 @@ impl Disk for CrashDisk {
         Ok(())
     }
     fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.change();
         let mut nodes = self.0.lock();
         let (entries, name) = entries(&mut nodes, path)?;
         entries.remove(&name).map(drop).ok_or_else(missing)
@@ -303,6 +340,7 @@ impl Disk for CrashDisk {
         self.remove_file(path)
     }
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        self.change();
         let mut nodes = self.0.lock();
         let mut at = 0;
         for name in names(path) {
@@ -317,6 +355,7 @@ impl Disk for CrashDisk {
         Ok(())
     }
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.change();
         let mut nodes = self.0.lock();
         let at = find(&nodes, dir)?;
         if let Node::Dir { live, durable } = &mut nodes[at] {
