@@ -1,7 +1,9 @@
 //! Roles and tools on the command line, and errors of theirs in one line.
 
+use std::collections::BTreeMap;
+
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::exit::Exit;
 use crate::flags;
@@ -17,7 +19,13 @@ pub struct Cli {
     /// The role or tool.
     #[command(subcommand)]
     pub command: Command,
+    /// Flags of the role and their values, as `status/flags` shows them.
+    #[arg(skip)]
+    pub given: Given,
 }
+
+/// Flags and their values.
+pub type Given = BTreeMap<String, String>;
 
 /// Roles, and the tools.
 #[derive(Subcommand, Debug)]
@@ -40,13 +48,38 @@ pub enum Command {
 
 /// The command line, or what to end with.
 pub fn parse() -> Result<Cli, Exit> {
-    Cli::try_parse().map_err(|e| match e.kind() {
+    let mut command = Cli::command();
+    let parsed = command.try_get_matches_from_mut(std::env::args_os()).and_then(|matches| {
+        let mut cli = Cli::from_arg_matches(&matches)?;
+        if let Some((role, matches)) = matches.subcommand()
+            && let Some(role) = command.find_subcommand(role)
+        {
+            cli.given = given(role, matches);
+        }
+        Ok(cli)
+    });
+    parsed.map_err(|e| match e.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             print!("{e}");
             Exit::Told
         }
         _ => explain(&e),
     })
+}
+
+/// Values of flags, defaults among them; of those that may hold a secret only that they are given.
+fn given(role: &clap::Command, matches: &ArgMatches) -> Given {
+    let mut given = Given::new();
+    for arg in role.get_arguments() {
+        let (Some(name), Ok(Some(values))) = (arg.get_long(), matches.try_get_raw(arg.get_id().as_str()))
+        else {
+            continue;
+        };
+        let values: Vec<_> = values.map(|v| v.to_string_lossy()).collect();
+        let text = if name == "objstore.config" { "<secret>".to_owned() } else { values.join(",") };
+        given.insert(name.to_owned(), text);
+    }
+    given
 }
 
 /// One line in the form `WHAT: FOUND, expected …`.
@@ -65,10 +98,17 @@ fn explain(e: &clap::Error) -> Exit {
             Some(known) => Exit::config("flag", format!("{flag} is not known"), format!("perhaps {known}")),
             None => Exit::config("argument", flag, "none here; see --help"),
         },
-        ErrorKind::InvalidSubcommand | ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+        ErrorKind::InvalidSubcommand
+        | ErrorKind::MissingSubcommand
+        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             let found = text(ContextKind::InvalidSubcommand).unwrap_or_else(|| "nothing".to_owned());
-            let known: Vec<String> = Cli::command().get_subcommands().map(|c| c.get_name().to_owned()).collect();
-            Exit::config("role", found, format!("one of {}, or a tool of theirs; see --help", known.join(", ")))
+            let known: Vec<String> =
+                Cli::command().get_subcommands().map(|c| c.get_name().to_owned()).collect();
+            Exit::config(
+                "role",
+                found,
+                format!("one of {}, or a tool of theirs; see --help", known.join(", ")),
+            )
         }
         ErrorKind::MissingRequiredArgument => Exit::config(arg, "missing", "a value; see --help"),
         ErrorKind::InvalidValue if text(ContextKind::InvalidValue).is_some_and(|v| v.is_empty()) => {

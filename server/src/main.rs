@@ -17,11 +17,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let result = match cli::parse() {
         Ok(cli) => match cli.command {
-            Command::Serve(flags) => role::serve::run(flags),
-            Command::Receive(flags) => role::receive::run(flags),
-            Command::Gateway(flags) => role::gateway::run(flags),
+            Command::Serve(flags) => role::serve::run(flags, cli.given),
+            Command::Receive(flags) => role::receive::run(flags, cli.given),
+            Command::Gateway(flags) => role::gateway::run(flags, cli.given),
             Command::Compact(flags) => role::compact::run(flags),
-            Command::Open(flags) => role::open::run(flags),
+            Command::Open(flags) => role::open::run(flags, cli.given),
             Command::Tools(tool) => tools::run(tool),
         },
         Err(exit) => Err(exit),

@@ -7,6 +7,10 @@ pub mod receive;
 pub mod serve;
 
 mod answers;
-mod bucket;
+mod blocks;
+pub mod bucket;
+mod compaction;
+mod door;
+mod members;
 mod stage;
 mod writes;

@@ -68,7 +68,8 @@ impl FromStr for Label {
             true => serde_json::from_str(quoted).map_err(|_| expected())?,
             false => quoted.to_owned(),
         };
-        let good = plain(name) && !name.is_empty() && !name.as_bytes()[0].is_ascii_digit() && !value.is_empty();
+        let good =
+            plain(name) && !name.is_empty() && !name.as_bytes()[0].is_ascii_digit() && !value.is_empty();
         if !good || name.starts_with("__") || name == "dolmen" {
             return Err(expected());
         }

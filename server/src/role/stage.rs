@@ -2,15 +2,27 @@
 
 use std::fs::File;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
-use dolmen_ctx::{Clock, Cpu, Disk, RealDisk, SystemClock};
-use dolmen_service::{HttpSettings, Listener, Logs, Metrics, Readiness, Shutdown, probes, serve_http};
+use dolmen_ctx::{Budget, CancelToken, Clock, Cpu, Ctx, Disk, RealDisk, SystemClock};
+use dolmen_service::{Gate, HttpSettings, Listener, Logs, Metrics, Readiness, Shutdown, probes};
 
+use super::door::Door;
 use crate::exit::{Exit, Outcome};
 use crate::flags;
+
+/// What the binary was built from.
+pub const REVISION: &str = match option_env!("DOLMEN_REVISION") {
+    Some(revision) => revision,
+    None => "unknown",
+};
+
+/// How often it is looked whether the last gate is open.
+const READY_POLL: Duration = Duration::from_millis(20);
 
 /// What every role stands on.
 pub struct Stage {
@@ -28,7 +40,8 @@ pub struct Stage {
     pub disk: Arc<dyn Disk>,
     /// Where kernels run.
     pub cpu: Arc<dyn Cpu>,
-    http: Listener,
+    http: Door,
+    starting: Gate,
     settings: HttpSettings,
 }
 
@@ -43,64 +56,88 @@ pub fn run<F: Future<Output = Outcome>>(log: &flags::Log, role: impl FnOnce() ->
 impl Stage {
     /// Opens the HTTP socket before anything is touched on disk.
     pub async fn set(role: &'static str, listen: &flags::Listen) -> Result<Stage, Exit> {
-        let http = bind("--http-address", &listen.http_address).await?;
+        let listener = bind("--http-address", &listen.http_address).await?;
         let shutdown = Shutdown::new();
         shutdown.on_signals()?;
+        let metrics = Metrics::new(env!("CARGO_PKG_VERSION"), REVISION);
+        let readiness = Readiness::new();
+        let settings = HttpSettings { grace_period: listen.grace.std(), ..HttpSettings::default() };
+        let probes = probes(readiness.clone(), metrics.clone());
+        let starting = readiness.gate("starting");
+        let http = Door::new(listener, probes, readiness.clone(), settings, shutdown.clone());
         Ok(Stage {
             role,
-            metrics: Metrics::new(env!("CARGO_PKG_VERSION"), option_env!("DOLMEN_REVISION").unwrap_or("unknown")),
-            readiness: Readiness::new(),
+            metrics,
+            readiness,
             shutdown,
             clock: Arc::new(SystemClock),
             disk: Arc::new(RealDisk),
             cpu: dolmen_service::cpu(None)?,
             http,
-            settings: HttpSettings { grace_period: listen.grace.std(), ..HttpSettings::default() },
+            starting,
+            settings,
         })
     }
 
+    /// One more socket, which has no probes.
+    pub async fn door(&self, flag: &str, address: &flags::Address) -> Result<Door, Exit> {
+        let listener = bind(flag, address).await?;
+        let (readiness, shutdown) = (self.readiness.clone(), self.shutdown.clone());
+        Ok(Door::new(listener, Router::new(), readiness, self.settings, shutdown))
+    }
+
+    /// What work of the role's own carries: no deadline, memory without a limit of its own.
+    pub fn ctx(&self, what: &'static str) -> Ctx {
+        Ctx {
+            budget: Budget::new(what, u64::MAX / 2),
+            cancel: CancelToken::default(),
+            deadline: None,
+            clock: self.clock.clone(),
+            cpu: self.cpu.clone(),
+        }
+    }
+
     /// Where HTTP is served.
-    pub fn http_address(&self) -> std::net::SocketAddr {
+    pub fn http_address(&self) -> SocketAddr {
         self.http.address()
     }
 
-    /// Serves `router` with the probes beside it, until the word to end; says that the role is ready once
-    /// no gate is closed. A further listener serves its own router.
-    pub async fn play(self, router: Router, data: &Path, further: Option<(Listener, Router)>) -> Outcome {
-        let probes = probes(self.readiness.clone(), self.metrics.clone());
+    /// Serves `router` beside the probes until the word to end; says that the role is ready once no gate is
+    /// closed. `further` is the door of remote write.
+    pub async fn play(self, router: Router, data: &str, further: Option<Door>) -> Outcome {
+        self.http.show(router);
+        self.starting.open();
         let mut line = format!("ready role={} http={}", self.role, self.http.address());
-        if let Some((listener, _)) = &further {
-            line.push_str(&format!(" remote_write={}", listener.address()));
+        if let Some(door) = &further {
+            line.push_str(&format!(" remote_write={}", door.address()));
         }
-        line.push_str(&format!(" data={}", data.display()));
-        let ready = self.readiness.clone();
-        let announce = async move {
-            while !ready.is_ready() {
-                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        line.push_str(&format!(" data={data}"));
+        let announce = async {
+            while !self.readiness.is_ready() {
+                tokio::time::sleep(READY_POLL).await;
             }
-            println!("{line}");
+            say(&line);
             std::future::pending::<()>().await;
         };
-        let close = {
-            let (readiness, shutdown) = (self.readiness.clone(), self.shutdown.clone());
-            async move {
-                shutdown.wait().await;
-                readiness.close("shutting down");
-                std::future::pending::<()>().await;
-            }
-        };
-        let (settings, shutdown) = (self.settings, self.shutdown.clone());
-        let beside = async move {
-            if let Some((listener, router)) = further {
-                serve_http(listener, router, settings, shutdown).await;
-            }
-        };
-        let serve = serve_http(self.http, probes.merge(router), self.settings, self.shutdown.clone());
         tokio::select! {
-            ((), ()) = async { tokio::join!(serve, beside) } => Ok(()),
-            () = announce => Ok(()),
-            () = close => Ok(()),
+            () = announce => {}
+            () = self.shutdown.wait() => {}
         }
+        self.readiness.close("shutting down");
+        self.http.closed().await;
+        if let Some(door) = further {
+            door.closed().await;
+        }
+        Ok(())
+    }
+}
+
+/// The ready line. Who started us may have closed the pipe: that is no reason to end.
+fn say(line: &str) {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    if let Err(e) = writeln!(out, "{line}").and_then(|()| out.flush()) {
+        tracing::warn!("write the ready line: {e}");
     }
 }
 
@@ -121,4 +158,9 @@ pub fn lock(dir: &Path) -> Result<File, Exit> {
         Exit::config(what, "it is locked by another process", "one process a directory")
     })?;
     Ok(file)
+}
+
+/// Waits for work in the background; a panic there is a failure of the role.
+pub async fn join<T>(work: tokio::task::JoinHandle<T>) -> Result<T, Exit> {
+    work.await.map_err(|e| Exit::Failed(format!("work in the background: {e}")))
 }

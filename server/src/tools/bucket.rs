@@ -194,10 +194,12 @@ fn print_table(rows: &[[String; 10]]) {
 
 async fn verify(flags: Verify) -> Outcome {
     let (store, fetched) = look(&flags.which).await?;
-    let survey =
-        verify_bucket(&Ctx::unbounded(), &store, &fetched, flags.concurrency, |found| println!("{}", told(found)))
-            .await?;
-    let marked: Vec<&Ulid> = fetched.deletion_marks.keys().filter(|u| fetched.blocks.contains_key(u)).collect();
+    let survey = verify_bucket(&Ctx::unbounded(), &store, &fetched, flags.concurrency, |found| {
+        println!("{}", told(found))
+    })
+    .await?;
+    let marked: Vec<&Ulid> =
+        fetched.deletion_marks.keys().filter(|u| fetched.blocks.contains_key(u)).collect();
     if !marked.is_empty() {
         let samples: u64 = marked.iter().map(|u| fetched.blocks[u].meta.stats.num_samples).sum();
         println!("of these {} blocks with {samples} samples are marked for deletion", marked.len());
@@ -213,7 +215,9 @@ fn told(found: Finding) -> String {
         }
         Finding::Unfinished { ulid, objects, newest } => {
             let newest = time(newest);
-            format!("{ulid}: unfinished, {objects} objects, the youngest of {newest}: no block, left to compaction")
+            format!(
+                "{ulid}: unfinished, {objects} objects, the youngest of {newest}: no block, left to compaction"
+            )
         }
     }
 }

@@ -51,7 +51,8 @@ fn columns(points: &[(f64, f64)], start: f64, end: f64) -> Vec<Option<f64>> {
         *sum += v;
         *n += 1;
     }
-    let mut columns: Vec<Option<f64>> = sums.iter().map(|(s, n)| (*n > 0).then(|| s / f64::from(*n))).collect();
+    let mut columns: Vec<Option<f64>> =
+        sums.iter().map(|(s, n)| (*n > 0).then(|| s / f64::from(*n))).collect();
     // Fewer points than columns: a point stands until the next one is due.
     let reach = (WIDTH / points.len().max(1)).saturating_add(1);
     let mut last: Option<(usize, f64)> = None;

@@ -128,7 +128,11 @@ fn name(metric: &BTreeMap<String, String>) -> String {
     let labels: Vec<String> =
         metric.iter().filter(|(n, _)| *n != "__name__").map(|(n, v)| format!("{n}={v:?}")).collect();
     let name = metric.get("__name__").map_or("", String::as_str);
-    if labels.is_empty() && !name.is_empty() { name.to_owned() } else { format!("{name}{{{}}}", labels.join(",")) }
+    if labels.is_empty() && !name.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{name}{{{}}}", labels.join(","))
+    }
 }
 
 fn table(data: &Data) {
@@ -166,7 +170,8 @@ fn plots(data: &Data, start: f64, end: f64) {
     for s in series.iter().take(CHARTS) {
         let floats = s.values.iter().chain(&s.value).map(|(t, v)| (*t, v.parse().unwrap_or(f64::NAN)));
         // Of histograms the count is drawn.
-        let counts = s.histograms.iter().chain(&s.histogram).map(|(t, h)| (*t, h.count.parse().unwrap_or(f64::NAN)));
+        let counts =
+            s.histograms.iter().chain(&s.histogram).map(|(t, h)| (*t, h.count.parse().unwrap_or(f64::NAN)));
         let points: Vec<(f64, f64)> = floats.chain(counts).collect();
         println!("{}", plot::chart(&name(&s.metric), &points, start, end));
     }

@@ -1,0 +1,33 @@
+//! `dolmen open DIR…`: answers over directories of Prometheus blocks.
+
+use std::sync::Arc;
+
+use dolmen_bucketstore::open_directories;
+use dolmen_fanout::Fanout;
+
+use super::stage::Stage;
+use super::{answers, stage};
+use crate::cli::Given;
+use crate::exit::{Exit, Outcome};
+use crate::flags;
+
+/// Runs the role.
+pub fn run(flags: flags::Open, given: Given) -> Outcome {
+    let log = flags.listen.log.clone();
+    stage::run(&log, || open(flags, given))
+}
+
+async fn open(flags: flags::Open, given: Given) -> Outcome {
+    if let Some(bad) = flags.dirs.iter().find(|d| !d.is_dir()) {
+        return Err(Exit::config("DIR", bad.display(), "a directory that holds blocks"));
+    }
+    let stage = Stage::set("open", &flags.listen).await?;
+    let opened = open_directories(&stage.ctx("open"), &*stage.disk, &flags.dirs).await?;
+    for (path, why) in &opened.broken {
+        tracing::error!(block = %path.display(), error = %why, "block cannot be read; answers of its time say so");
+    }
+    tracing::info!(blocks = opened.blocks.len() - opened.broken.len(), "opened");
+    let router = answers::router(&stage, Arc::new(Fanout::new(opened.blocks)), &flags.query, given);
+    let data = flags.dirs.iter().map(|d| d.display().to_string()).collect::<Vec<_>>().join(",");
+    stage.play(router, &data, None).await
+}
