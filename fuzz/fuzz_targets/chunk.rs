@@ -154,9 +154,9 @@ fn content(h: &Histogram) -> Content {
     ([f.count.to_bits(), f.zero_count.to_bits(), f.sum.to_bits()], sides)
 }
 
-/// A bug for the fuzzer to find: two samples one millisecond apart, the first a NaN.
+/// A bug for the fuzzer to find: samples that lie more than thirty years apart.
 fn planted(all: &Columns) {
-    if cfg!(feature = "planted") && all.t.len() >= 2 && all.t[1] - all.t[0] == 1 && all.v[0].is_nan() {
+    if cfg!(feature = "planted") && all.t.windows(2).any(|w| w[1].saturating_sub(w[0]) > 1 << 40) {
         panic!("planted bug");
     }
 }

@@ -30,12 +30,14 @@ fuzz_target!(|input: &[u8]| {
     }
 });
 
-/// A bug for the fuzzer to find: a subquery over a sum.
+/// A bug for the fuzzer to find: six signs in a row.
 fn planted(tree: &Expr) {
-    if cfg!(feature = "planted")
-        && let ExprKind::Subquery(s) = &tree.kind
-        && let ExprKind::Binary(_) | ExprKind::Aggregate(_) = &s.expr.unwrapped().kind
-    {
+    let mut signs = 0;
+    let mut e = tree;
+    while let ExprKind::Unary(u) = &e.kind {
+        (signs, e) = (signs + 1, &u.expr);
+    }
+    if cfg!(feature = "planted") && signs >= 6 {
         panic!("planted bug");
     }
 }
