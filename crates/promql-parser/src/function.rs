@@ -70,7 +70,7 @@ pub static FUNCTIONS: [Function; 90] = [
     experimental(vector("double_exponential_smoothing", &[Matrix, Scalar, Scalar])),
     experimental(scalar("end", &[])),
     vector("exp", &[Vector]),
-    experimental(vector("first_over_time", &[Matrix])),
+    vector("first_over_time", &[Matrix]),
     vector("floor", &[Vector]),
     vector("histogram_avg", &[Vector]),
     vector("histogram_count", &[Vector]),

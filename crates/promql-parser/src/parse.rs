@@ -109,6 +109,8 @@ struct Parser<'a> {
     options: &'a Options,
     lexer: Lexer<'a>,
     ahead: Option<Token>,
+    /// The place after the last word that was taken.
+    last_end: u32,
     /// How many aggregations are open: errors inside of one are told as the aggregation's.
     aggregations: u32,
     depth: u32,
@@ -119,7 +121,15 @@ impl<'a> Parser<'a> {
         if u32::try_from(text.len()).is_err() {
             return Err(ParseError::new(text, Span::default(), "the text is too long"));
         }
-        Ok(Parser { text, options, lexer: Lexer::new(text), ahead: None, aggregations: 0, depth: 0 })
+        Ok(Parser {
+            text,
+            options,
+            lexer: Lexer::new(text),
+            ahead: None,
+            last_end: 0,
+            aggregations: 0,
+            depth: 0,
+        })
     }
 
     /// The next word; an error where there is none that the language has.
@@ -132,7 +142,9 @@ impl<'a> Parser<'a> {
 
     /// Takes the word that was peeked at.
     fn bump(&mut self) {
-        self.ahead = None;
+        if let Some(token) = self.ahead.take() {
+            self.last_end = token.span.end;
+        }
     }
 
     fn take(&mut self, kind: Kind) -> Result<Option<Token>> {

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-use dolmen_promql_parser::{Options, parse, pretty};
+use dolmen_promql_parser::{Options, parse, pretty, to_json};
 use flate2::read::GzDecoder;
 
 #[test]
@@ -21,10 +21,16 @@ fn recorded_texts() {
             Some(e) => Err(e.strip_prefix("invalid parameter \"query\": ").unwrap_or(e).to_owned()),
             None => Ok(line["formatted"].as_str().unwrap().to_owned()),
         };
-        let got = parse(text, &Options::all()).map(|e| pretty(&e)).map_err(|e| e.to_string());
+        let tree = parse(text, &Options::all());
+        let got = tree.as_ref().map(pretty).map_err(ToString::to_string);
         seen += 1;
         if want != got {
             wrong.push(format!("{text:?}\n  expected {want:?}\n  got      {got:?}"));
+        } else if let Ok(tree) = tree {
+            let got: serde_json::Value = serde_json::from_str(&to_json(&tree)).unwrap();
+            if got != line["ast"] {
+                wrong.push(format!("{text:?}\n  expected {}\n  got      {got}", line["ast"]));
+            }
         }
     }
     println!("{} of {seen} as recorded", seen - wrong.len());

@@ -17,15 +17,7 @@ impl Parser<'_> {
     pub(super) fn call(&mut self, name: Token) -> Result<Sub> {
         let body = self.body()?;
         let written = self.str(name.span);
-        // The names that are keywords too may be written in capitals.
-        let lower;
-        let known = if name.kind == Kind::Identifier {
-            written
-        } else {
-            lower = written.to_ascii_lowercase();
-            &lower
-        };
-        let Some(function) = Function::named(known) else {
+        let Some(function) = Function::named(written) else {
             return Err(self.error(name.span, format!("unknown function with name {}", quote(written))));
         };
         if function.experimental && !self.options.experimental_functions {

@@ -52,35 +52,46 @@ impl Parser<'_> {
         Ok(duration.finish())
     }
 
-    /// What follows `offset`, and the place after it; nothing where it is zero.
+    /// What follows `offset`; nothing where it is zero.
     ///
     /// `x offset -2^2` is `(x offset -2)^2`: only what begins with a parenthesis, or has two signs, goes on
     /// after an operator.
-    pub(super) fn offset_duration(&mut self) -> Result<(Option<Duration>, u32)> {
-        let token = self.peek()?;
-        let duration = match (token.kind, self.sign()?) {
-            (Kind::LeftParen, _) => self.duration(0, OFFSET)?,
-            (_, None) => self.duration_operand(OFFSET)?,
-            (_, Some(sign)) => {
-                let next = self.peek()?.kind;
-                if matches!(next, Kind::Op(BinaryOp::Add | BinaryOp::Sub)) {
-                    let operand = self.duration(precedence(BinaryOp::Pow), OFFSET)?;
-                    let first = self.signed(sign, operand)?;
-                    self.duration_rest(first, 0, OFFSET)?
-                } else {
-                    let operand = self.duration_operand(OFFSET)?;
-                    match operand.expr.kind {
-                        // The sign is kept where a query asks for it by name.
-                        DurationExprKind::Number(_) => self.signed(sign, operand)?,
-                        _ if operand.expr.wrapped => self.signed(sign, operand)?,
-                        _ => self.unary(sign, operand)?,
-                    }
-                }
-            }
+    pub(super) fn offset_duration(&mut self) -> Result<Option<Duration>> {
+        let first = self.peek()?.kind;
+        let duration = match self.sign()? {
+            None if first == Kind::LeftParen => self.duration(0, OFFSET)?,
+            None => self.duration_operand(OFFSET)?,
+            Some(sign) => self.signed_offset(sign)?,
         };
-        let end = duration.expr.span.end;
         let zero = duration.literal().is_some_and(|seconds| nanos(seconds) == 0);
-        Ok(((!zero).then(|| duration.finish()), end))
+        Ok((!zero).then(|| duration.finish()))
+    }
+
+    fn signed_offset(&mut self, sign: Token) -> Result<Sub> {
+        match self.peek()?.kind {
+            Kind::Op(BinaryOp::Add | BinaryOp::Sub) => {
+                let operand = self.duration(precedence(BinaryOp::Pow), OFFSET)?;
+                let first = self.signed(sign, operand)?;
+                self.duration_rest(first, 0, OFFSET)
+            }
+            Kind::LeftParen => {
+                self.bump();
+                let inner = self.nested_duration(OFFSET)?;
+                self.duration_expect(Kind::RightParen, OFFSET)?;
+                let start = inner.expr.span.start;
+                let operand = self.wrapped(inner, start)?;
+                self.signed(sign, operand)
+            }
+            // Here a plus is kept, as Prometheus does it.
+            Kind::Step | Kind::Range | Kind::MinOf | Kind::MaxOf => {
+                let operand = self.duration_operand(OFFSET)?;
+                self.unary(sign, operand)
+            }
+            _ => {
+                let operand = self.duration_operand(OFFSET)?;
+                self.signed(sign, operand)
+            }
+        }
     }
 
     fn duration(&mut self, least: u8, context: Context) -> Result<Sub> {
@@ -157,6 +168,7 @@ impl Parser<'_> {
                 self.bump();
                 self.duration_expect(Kind::LeftParen, context)?;
                 let end = self.duration_expect(Kind::RightParen, context)?;
+                self.check_enabled(Span { start, end })?;
                 let kind =
                     if token.kind == Kind::Step { DurationExprKind::Step } else { DurationExprKind::Range };
                 Ok(Sub::new(kind, start, end, 1))
@@ -167,8 +179,10 @@ impl Parser<'_> {
                 let a = self.nested_duration(context)?;
                 self.duration_expect(Kind::Comma, context)?;
                 let b = self.nested_duration(context)?;
-                let end = self.duration_expect(Kind::RightParen, context)?;
+                self.duration_expect(Kind::RightParen, context)?;
                 let height = self.descend(a.height.max(b.height))?;
+                let (start, end) = (a.expr.span.start, b.expr.span.end);
+                self.check_enabled(Span { start, end })?;
                 let (a, b) = (Box::new(a.expr), Box::new(b.expr));
                 let min = token.kind == Kind::MinOf;
                 let kind = if min { DurationExprKind::Min(a, b) } else { DurationExprKind::Max(a, b) };
@@ -177,9 +191,9 @@ impl Parser<'_> {
             Kind::LeftParen => {
                 self.bump();
                 let inner = self.nested_duration(context)?;
-                let end = self.duration_expect(Kind::RightParen, context)?;
+                self.duration_expect(Kind::RightParen, context)?;
                 self.check_enabled(inner.expr.span)?;
-                self.wrapped(inner, start, end)
+                self.wrapped(inner, start)
             }
             _ => Err(self.unexpected(context.0, context.1)),
         }
@@ -207,14 +221,15 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// In parentheses. A literal goes under a plus, so that it is told from one without parentheses.
-    fn wrapped(&self, mut of: Sub, start: u32, end: u32) -> Result<Sub> {
+    /// In parentheses. A literal goes under a plus, so that it is told from one without parentheses; else the
+    /// place stays that of what is inside.
+    fn wrapped(&self, mut of: Sub, start: u32) -> Result<Sub> {
         if let DurationExprKind::Number(_) = of.expr.kind {
+            let (end, height) = (of.expr.span.end, self.descend(of.height)?);
             let kind = DurationExprKind::Unary { minus: false, of: Box::new(of.expr) };
-            of = Sub::new(kind, start, end, of.height + 1);
+            of = Sub::new(kind, start, end, height);
         }
         of.expr.wrapped = true;
-        of.expr.span = Span { start, end };
         Ok(of)
     }
 

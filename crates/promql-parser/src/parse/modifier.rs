@@ -49,7 +49,8 @@ impl Parser<'_> {
     }
 
     fn offset(&mut self, expr: &mut Expr) -> Result<()> {
-        let (offset, end) = self.offset_duration()?;
+        let offset = self.offset_duration()?;
+        let end = self.last_end;
         let (when, span_end, span) = self.when(expr, "offset")?;
         if when.offset.is_some() {
             return Err(self.error(span, "offset may not be set multiple times"));
@@ -62,7 +63,7 @@ impl Parser<'_> {
     fn at(&mut self, expr: &mut Expr) -> Result<()> {
         let sign = self.sign()?;
         let token = self.peek()?;
-        let (at, end) = match token.kind {
+        let at = match token.kind {
             Kind::Number | Kind::Duration => {
                 self.bump();
                 let mut seconds = self.number(token)?.value;
@@ -78,17 +79,19 @@ impl Parser<'_> {
                     let text = format!("timestamp out of bounds for @ modifier: {text}");
                     return Err(self.error(expr.span, text));
                 }
-                (At::Time((seconds * 1000.0).round() as i64), token.span.end)
+                At::Time((seconds * 1000.0).round() as i64)
             }
             Kind::Start | Kind::End if sign.is_none() => {
                 self.bump();
                 let open = self.take(Kind::LeftParen)?;
-                let close = if open.is_some() { self.take(Kind::RightParen)? } else { None };
-                let Some(close) = close else { return Err(self.unexpected("@", "timestamp")) };
-                (if token.kind == Kind::Start { At::Start } else { At::End }, close.span.end)
+                if open.is_none() || self.take(Kind::RightParen)?.is_none() {
+                    return Err(self.unexpected("@", "timestamp"));
+                }
+                if token.kind == Kind::Start { At::Start } else { At::End }
             }
             _ => return Err(self.unexpected("@", "timestamp")),
         };
+        let end = self.last_end;
         let (when, span_end, span) = self.when(expr, "@")?;
         if when.at.is_some() {
             return Err(self.error(span, "@ <timestamp> may not be set multiple times"));
