@@ -329,6 +329,7 @@ impl Run<'_> {
         for (place, parent) in parents.iter().enumerate() {
             ctx.check()?;
             let done = download_block(&ctx, &*self.of.store, parent.ulid, dir, &disk).await;
+            let done = done.context(format_args!("fill {}", dir.display()));
             done.map_err(MergeError::of(place))?;
         }
         let ulid = Ulid::from_parts(u64::try_from(ctx.clock.now()).unwrap_or(0), random()?);

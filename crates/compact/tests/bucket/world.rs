@@ -8,7 +8,7 @@ use std::time::Duration;
 use dolmen_block::meta::{Compaction, Thanos};
 use dolmen_block::{BlockWriter, ChunkIn, Meta, MetaSeed, Ulid};
 use dolmen_bucket::faulty::Faulty;
-use dolmen_bucket::{Bucket, BucketMetrics, Patience, list_block};
+use dolmen_bucket::{Bucket, BucketMetrics, Patience};
 use dolmen_chunk::{decode, decode_histograms, encode_floats};
 use dolmen_compact::clean::PARTIAL_AGE;
 use dolmen_compact::{
@@ -73,6 +73,11 @@ impl World {
 
     /// A compactor as after a start.
     pub fn compactor(&self) -> Compactor {
+        self.compactor_with(Duration::ZERO)
+    }
+
+    /// The same with a consistency delay.
+    pub fn compactor_with(&self, consistency_delay: Duration) -> Compactor {
         let mut registry = Registry::default();
         let fetcher = FetcherMetrics::new(&mut registry);
         let fetcher = Fetcher::new(self.store.clone(), FetcherSettings::default(), fetcher);
@@ -80,7 +85,7 @@ impl World {
             work_dir: self.dir.path().join("work"),
             planner: Planner { ranges: self.ranges.clone(), index_size_max: INDEX_SIZE_MAX },
             delete_delay: self.delete_delay,
-            consistency_delay: Duration::ZERO,
+            consistency_delay,
             partial_age: PARTIAL_AGE,
         };
         let metrics = CompactMetrics::new(&mut registry);
@@ -132,9 +137,6 @@ impl World {
         }
     }
 
-    pub async fn objects(&self, ulid: Ulid) -> Vec<String> {
-        list_block(&*self.store, ulid).await.unwrap().into_iter().map(|o| o.path).collect()
-    }
 }
 
 /// Floats by label set.
