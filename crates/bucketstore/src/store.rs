@@ -114,7 +114,10 @@ impl BucketStore {
         let settings = &self.common.settings;
         let mut fetched = self.fetcher.fetch(ctx).await?;
         let now = ctx.clock.now();
-        fetched.hide_fresh(now, settings.consistency_delay);
+        if !settings.consistency_delay.is_zero() {
+            // Without a delay even a block of an uploader whose clock is ahead is served.
+            fetched.hide_fresh(now, settings.consistency_delay);
+        }
         fetched.hide_marked(now, settings.ignore_deletion_marks);
         // Only raw samples are answered from.
         fetched.blocks.retain(|_, b| b.meta.resolution() == 0);
