@@ -6,6 +6,7 @@
 //! wave 3  the chunks, some MiB at a time   -> batches
 //! ```
 
+mod batch;
 mod cursor;
 mod found;
 mod names;
@@ -18,7 +19,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use dolmen_block::tombstones::{self, Tombstones};
 use dolmen_block::{Meta, segment};
-use dolmen_ctx::{Ctx, Reservation};
+use dolmen_ctx::{Ctx, Reservation, offload};
 use dolmen_index::{IndexHeader, Plan, Postings, header};
 use dolmen_model::{Answer, Context, Cover, Error, Labels, Matcher, Result, TimeRange};
 use dolmen_storage::{FrameStream, LabelAsk, Queryable, Select};
@@ -96,17 +97,18 @@ impl BlockReader {
 
 impl Block {
     /// The ids of the series that pass, and their memory: one wave.
-    async fn ids(&self, ctx: &Ctx, matchers: &[Matcher]) -> Result<(Vec<u32>, Reservation)> {
+    async fn ids(self: &Arc<Block>, ctx: &Ctx, matchers: &[Matcher]) -> Result<(Vec<u32>, Reservation)> {
         let mut held = ctx.budget.reserve(0)?;
         let Some(own) = self.own_matchers(matchers) else { return Ok((Vec::new(), held)) };
-        let plan = Plan::new(self.header.postings(), &own)?;
+        let block = self.clone();
+        let plan = offload(&ctx.cpu, move || Plan::new(block.header.postings(), &own)).await??;
         if plan.is_nothing() {
             return Ok((Vec::new(), held));
         }
         let lists: Vec<_> = plan.lists().collect();
         held.grow(lists.iter().map(|l| l.end - l.start).sum())?;
         let (lists, _fetched) = self.postings(ctx, &lists).await?;
-        let ids = plan.resolve(&lists);
+        let ids = offload(&ctx.cpu, move || plan.resolve(&lists)).await?;
         held.resize(4 * ids.capacity() as u64)?;
         Ok((ids, held))
     }
@@ -155,7 +157,7 @@ impl Queryable for BlockReader {
     async fn select(&self, ctx: &Ctx, select: &Select) -> Result<FrameStream> {
         ctx.check()?;
         let (ids, held) = self.block.ids(ctx, &select.matchers).await.context(&self.block.name)?;
-        Ok(cursor::stream(self.block.clone(), ctx.clone(), select.clone(), ids, held))
+        cursor::stream(self.block.clone(), ctx.clone(), select.clone(), ids, held)
     }
 
     async fn labels(&self, ctx: &Ctx, select: &Select, ask: LabelAsk) -> Result<Answer<Vec<SmolStr>>> {
@@ -186,7 +188,7 @@ pub async fn fetch_header(ctx: &Ctx, source: &dyn ByteSource) -> Result<Vec<u8>>
 async fn read_header(ctx: &Ctx, source: &dyn ByteSource) -> Result<IndexHeader> {
     let len = index_len(source)?;
     match source.ready(ObjectPart::Index, 0..len) {
-        Some(index) => IndexHeader::from_index(&index),
+        Some(index) => offload(&ctx.cpu, move || IndexHeader::from_index(&index)).await?,
         None => IndexHeader::from_header(&fetch_header(ctx, source).await?.into()),
     }
 }

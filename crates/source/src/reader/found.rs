@@ -7,9 +7,9 @@ use bytes::Bytes;
 use dolmen_ctx::Ctx;
 use dolmen_index::wire::Dec;
 use dolmen_index::{SERIES_ALIGN, Series, Split, split_entry};
-use dolmen_model::{Context, Error, Result, TimeRange};
-use dolmen_storage::Select;
+use dolmen_model::{Context, Error, Kind, Result, SourceId, TimeRange};
 
+use super::view::Sources;
 use super::{Block, View, fetch};
 use crate::{ObjectPart, RangeOf, Why};
 
@@ -42,6 +42,19 @@ pub(crate) struct Found {
     pub series: Vec<One>,
     pairs: Vec<(u32, u32)>,
     chunks: Vec<ChunkAt>,
+    sources: Sources,
+}
+
+/// What has to be sorted so that series go out in the order of their final label sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sorting {
+    /// Nothing: they come in that order, or any order will do.
+    None,
+    /// Series that extend each other, among themselves: an added label may stand between them. (Others keep
+    /// their order: they differ before the added label, or in the same place.) `open`: more may come.
+    Runs { open: bool },
+    /// All: labels that were taken out may have told any two apart.
+    All,
 }
 
 impl Found {
@@ -65,7 +78,7 @@ impl Found {
 
     /// The series from `from` on, alone.
     pub fn tail(&self, from: usize) -> Found {
-        let mut out = Found::default();
+        let mut out = Found { sources: self.sources.clone(), ..Found::default() };
         for one in &self.series[from..] {
             let (pairs, chunks) = (out.pairs.len() as u32, out.chunks.len() as u32);
             out.pairs.extend_from_slice(self.pairs(one));
@@ -76,25 +89,54 @@ impl Found {
         out
     }
 
-    /// Sorts some of the series by label set, then source.
-    pub fn sort(&mut self, which: Range<usize>, view: &View) {
+    /// The source of a series.
+    pub fn source(&self, one: &One) -> &SourceId {
+        self.sources.get(one.source)
+    }
+
+    /// Sorts; gives how many series, from the front, have their place for good.
+    fn sort(&mut self, sorting: Sorting, view: &View) -> usize {
+        let all = self.series.len();
+        match sorting {
+            Sorting::None => all,
+            Sorting::All => {
+                self.sort_range(0..all);
+                all
+            }
+            Sorting::Runs { open } => self.sort_runs(open, view),
+        }
+    }
+
+    fn sort_runs(&mut self, open: bool, view: &View) -> usize {
+        let mut start = 0;
+        for at in 1..=self.series.len() {
+            let of = |i: usize| self.pairs(&self.series[i]);
+            if at < self.series.len() && view.extends(of(start), of(at)) {
+                continue;
+            }
+            if at == self.series.len() && open {
+                return start;
+            }
+            self.sort_range(start..at);
+            start = at;
+        }
+        self.series.len()
+    }
+
+    fn sort_range(&mut self, which: Range<usize>) {
+        if which.len() < 2 {
+            return;
+        }
         let mut series = std::mem::take(&mut self.series);
         series[which].sort_by(|a, b| {
             let sets = self.pairs(a).cmp(self.pairs(b));
-            sets.then_with(|| view.source(a.source).cmp(&view.source(b.source)))
+            sets.then_with(|| self.source(a).cmp(self.source(b)))
         });
         self.series = series;
     }
 
     /// Adds a series, unless nothing of it is left in the range.
-    fn add(
-        &mut self,
-        block: &Block,
-        view: &mut View,
-        id: u32,
-        entry: &Series,
-        range: TimeRange,
-    ) -> Result<()> {
+    fn add(&mut self, block: &Block, view: &View, id: u32, entry: &Series, range: TimeRange) -> Result<()> {
         let chunks = self.chunks.len();
         let masked = block.tombstones.get(&u64::from(id)).map_or(&[][..], |m| m);
         for (i, c) in entry.chunks.iter().enumerate() {
@@ -112,10 +154,10 @@ impl Found {
             return Ok(());
         }
         let pairs = self.pairs.len();
-        let source = view.apply(block.header.symbols(), &entry.labels, &mut self.pairs)?;
+        let symbols = block.header.symbols();
+        let source = view.apply(symbols, &entry.labels, &mut self.pairs, &mut self.sources)?;
         let end = |n: usize| {
-            u32::try_from(n)
-                .map_err(|_| Error::new(dolmen_model::Kind::Limit, "too many labels or chunks in one select"))
+            u32::try_from(n).map_err(|_| Error::new(Kind::Limit, "too many labels or chunks in one select"))
         };
         let pairs = end(pairs)?..end(self.pairs.len())?;
         let chunks = end(chunks)?..end(self.chunks.len())?;
@@ -145,16 +187,18 @@ impl Entries {
 }
 
 /// Reads the entries of `ids` and adds their series to `found`: one wave, or none where the index is mapped.
+/// Gives them sorted, and how many from the front have their place for good.
 pub(crate) async fn read(
     block: &Arc<Block>,
     ctx: &Ctx,
-    select: &Select,
+    view: &Arc<View>,
     ids: &[u32],
+    range: TimeRange,
+    sorting: Sorting,
     mut found: Found,
-    mut view: View,
-) -> Result<(Found, View)> {
+) -> Result<(Found, usize)> {
     let (entries, _held) = entries(block, ctx, ids).await?;
-    let (block, ids, range, call) = (block.clone(), ids.to_vec(), select.range, ctx.clone());
+    let (block, view, ids, call) = (block.clone(), view.clone(), ids.to_vec(), ctx.clone());
     let decoded = dolmen_ctx::offload(&ctx.cpu, move || {
         let mut entry = Series::default();
         for (i, id) in ids.iter().enumerate() {
@@ -162,10 +206,11 @@ pub(crate) async fn read(
                 call.check()?;
             }
             decode(entries.get(i, *id), |body| entry.decode(body, TimeRange::ALL))
-                .and_then(|()| found.add(&block, &mut view, *id, &entry, range))
+                .and_then(|()| found.add(&block, &view, *id, &entry, range))
                 .context(format_args!("index: series {id}"))?;
         }
-        Ok((found, view))
+        let ready = found.sort(sorting, &view);
+        Ok((found, ready))
     });
     decoded.await?
 }

@@ -2,6 +2,7 @@
 //! that match, or from the lists of all values, whichever is less to read.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use dolmen_ctx::Ctx;
 use dolmen_model::Result;
@@ -18,7 +19,7 @@ const SERIES_PER_WAVE: usize = 64 << 10;
 
 /// The answer: sorted, each once.
 pub(crate) async fn labels(
-    block: &Block,
+    block: &Arc<Block>,
     ctx: &Ctx,
     select: &Select,
     ask: &LabelAsk,
@@ -55,7 +56,7 @@ fn all_values(block: &Block, name: &str) -> Result<Vec<SmolStr>> {
     block.header.postings().values(name).map(|(value, _)| text(value)).collect()
 }
 
-async fn names(block: &Block, ctx: &Ctx, select: &Select) -> Result<BTreeSet<SmolStr>> {
+async fn names(block: &Arc<Block>, ctx: &Ctx, select: &Select) -> Result<BTreeSet<SmolStr>> {
     let (ids, _held) = block.ids(ctx, &select.matchers).await?;
     let mut refs = BTreeSet::new();
     for ids in ids.chunks(SERIES_PER_WAVE) {
@@ -65,7 +66,7 @@ async fn names(block: &Block, ctx: &Ctx, select: &Select) -> Result<BTreeSet<Smo
     refs.into_iter().map(|r| Ok(symbols.get(r)?.into())).collect()
 }
 
-async fn values(block: &Block, ctx: &Ctx, select: &Select, name: &str) -> Result<Vec<SmolStr>> {
+async fn values(block: &Arc<Block>, ctx: &Ctx, select: &Select, name: &str) -> Result<Vec<SmolStr>> {
     let (ids, _held) = block.ids(ctx, &select.matchers).await?;
     let symbols = block.header.symbols();
     let (Some(name_ref), false) = (symbols.find(name), ids.is_empty()) else { return Ok(Vec::new()) };

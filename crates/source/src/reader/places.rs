@@ -5,6 +5,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use dolmen_block::segment::{self, Record};
 use dolmen_ctx::{Ctx, Reservation};
+use dolmen_index::wire::Dec;
 use dolmen_model::{Context, Encoding, Error, Result};
 use dolmen_storage::RawChunk;
 
@@ -15,29 +16,20 @@ use crate::{ObjectPart, RangeOf, Why};
 /// Bytes fetched for a chunk where neither a neighbour nor meta.json tells more.
 const CHUNK_GUESS: u64 = 16 << 10;
 
-/// Reads chunks: one wave, or none where the segments are mapped. Gives them in the order asked.
-pub(crate) async fn read(
-    block: &Block,
-    ctx: &Ctx,
-    places: &[ChunkAt],
-) -> Result<(Vec<RawChunk>, Reservation)> {
+/// Fetches records: one wave, or none where the segments are mapped. Gives their bytes in the order asked.
+pub(crate) async fn read(block: &Block, ctx: &Ctx, places: &[ChunkAt]) -> Result<(Vec<Bytes>, Reservation)> {
     let mut held = ctx.budget.reserve(0)?;
-    let mut ranges = ranges(block, places)?;
-    let mut bytes = match ready(block, &ranges) {
-        Some(bytes) => bytes,
-        None => {
-            held.grow(block.source.cost(&ranges))?;
-            fetch(ctx, &*block.source, Why::Chunks, &ranges).await?
-        }
-    };
+    let ranges = ranges(block, places)?;
+    if let Some(bytes) = ready(block, &ranges) {
+        return Ok((bytes, held));
+    }
+    held.grow(block.source.cost(&ranges))?;
+    let mut bytes = fetch(ctx, &*block.source, Why::Chunks, &ranges).await?;
     let mut short: Vec<(usize, RangeOf)> = Vec::new();
     for (i, (part, range)) in ranges.iter().enumerate() {
-        let at = || at(block, &places[i]);
-        if let Record::Need(n) = segment::record(&bytes[i]).with(at)? {
-            let need = range.start.saturating_add(n as u64);
-            if block.source.len(*part).is_none_or(|len| need > len) {
-                return Err(Error::corrupt(format!("{}: the segment ends within the chunk", at())));
-            }
+        let need = range.start.saturating_add(length(&bytes[i]));
+        // What reaches past the segment is said to be broken when it is taken apart.
+        if need > range.end && block.source.len(*part).is_some_and(|len| need <= len) {
             short.push((i, (*part, range.start..need)));
         }
     }
@@ -45,12 +37,18 @@ pub(crate) async fn read(
         let again: Vec<RangeOf> = short.iter().map(|(_, r)| r.clone()).collect();
         held.grow(block.source.cost(&again))?;
         let more = fetch(ctx, &*block.source, Why::Chunks, &again).await?;
-        for ((i, range), more) in short.into_iter().zip(more) {
-            (ranges[i], bytes[i]) = (range, more);
+        for ((i, _), more) in short.into_iter().zip(more) {
+            bytes[i] = more;
         }
     }
-    let chunks = places.iter().zip(bytes).map(|(place, bytes)| chunk(block, place, &bytes));
-    Ok((chunks.collect::<Result<_>>()?, held))
+    Ok((bytes, held))
+}
+
+/// Length of the record at the front; 0 where that cannot be told.
+fn length(bytes: &[u8]) -> u64 {
+    let mut d = Dec::new(bytes);
+    let n = d.uvarint32().filter(|n| *n as usize <= segment::CHUNK_SIZE_MAX);
+    n.map_or(0, |n| (bytes.len() - d.rest().len()) as u64 + 1 + u64::from(n) + 4)
 }
 
 /// Bytes of memory that reading these chunks takes, as far as one can know.
@@ -72,11 +70,10 @@ fn ranges(block: &Block, places: &[ChunkAt]) -> Result<Vec<RangeOf>> {
     for place in places {
         let part = ObjectPart::Chunks(place.segment);
         let len = block.source.len(part);
-        let len =
-            len.ok_or_else(|| Error::corrupt(format!("{}: there is no such segment", at(block, place))))?;
+        let len = len.ok_or_else(|| Error::corrupt(format!("{}: there is no such segment", at(place))))?;
         let start = u64::from(place.offset);
         if start < segment::SEGMENT_HEADER || start >= len {
-            return Err(Error::corrupt(format!("{}: the segment has {len} bytes", at(block, place))));
+            return Err(Error::corrupt(format!("{}: the segment has {len} bytes", at(place))));
         }
         out.push((part, start..len.min(start.saturating_add(expected(block, place)))));
     }
@@ -109,8 +106,9 @@ fn ready(block: &Block, ranges: &[RangeOf]) -> Option<Vec<Bytes>> {
     Some(out)
 }
 
-fn chunk(block: &Block, place: &ChunkAt, bytes: &Bytes) -> Result<RawChunk> {
-    let at = || at(block, place);
+/// Takes a record apart and checks its checksum.
+pub(crate) fn chunk(place: &ChunkAt, bytes: &Bytes) -> Result<RawChunk> {
+    let at = || at(place);
     let Record::Whole(encoding, data, _) = segment::record(bytes).with(at)? else {
         return Err(Error::corrupt(format!("{}: the segment ends within the chunk", at())));
     };
@@ -120,7 +118,7 @@ fn chunk(block: &Block, place: &ChunkAt, bytes: &Bytes) -> Result<RawChunk> {
 }
 
 /// Says where a chunk stands, for errors.
-fn at(_: &Block, place: &ChunkAt) -> String {
+fn at(place: &ChunkAt) -> String {
     format!("{}: chunk at byte {}", ObjectPart::Chunks(place.segment).path(), place.offset)
 }
 

@@ -21,10 +21,22 @@ pub(crate) struct View {
     dropped: Vec<u32>,
     /// Replica labels by name.
     replica: Vec<Replica>,
-    sources: Vec<SourceId>,
+}
+
+/// The sources that occurred.
+#[derive(Clone, Default)]
+pub(crate) struct Sources {
+    all: Vec<SourceId>,
     by_values: HashMap<Vec<u32>, u32>,
     /// Scratch: values of the replica labels of one series.
     values: Vec<u32>,
+}
+
+impl Sources {
+    /// A source by its place.
+    pub fn get(&self, at: u32) -> &SourceId {
+        &self.all[at as usize]
+    }
 }
 
 struct Replica {
@@ -63,15 +75,8 @@ impl View {
             };
             Replica { own: *name == OWN_LABEL, from }
         });
-        let mut view = View {
-            extra: extra(symbols, &shown)?,
-            added: Vec::new(),
-            dropped,
-            replica: replica.collect(),
-            sources: Vec::new(),
-            by_values: HashMap::new(),
-            values: Vec::new(),
-        };
+        let mut view =
+            View { extra: extra(symbols, &shown)?, added: Vec::new(), dropped, replica: replica.collect() };
         view.added =
             shown.iter().map(|(n, v)| (view.rank_of(symbols, n), view.rank_of(symbols, v))).collect();
         Ok(view)
@@ -96,10 +101,11 @@ impl View {
 
     /// Appends the label set of a series by ranks, sorted by name; gives the place of its source.
     pub fn apply(
-        &mut self,
+        &self,
         symbols: &Symbols,
         labels: &[(u32, u32)],
         out: &mut Vec<(u32, u32)>,
+        sources: &mut Sources,
     ) -> Result<u32> {
         let mut added = self.added.iter().copied().peekable();
         for (name, value) in labels {
@@ -113,25 +119,22 @@ impl View {
             out.push((name, self.rank(*value)));
         }
         out.extend(added);
-        self.source_of(symbols, labels)
+        self.source_of(symbols, labels, sources)
     }
 
-    fn source_of(&mut self, symbols: &Symbols, labels: &[(u32, u32)]) -> Result<u32> {
-        let mut values = std::mem::take(&mut self.values);
-        values.clear();
+    fn source_of(&self, symbols: &Symbols, labels: &[(u32, u32)], sources: &mut Sources) -> Result<u32> {
+        sources.values.clear();
         for replica in &self.replica {
             if let From::Series(name) = replica.from {
                 let value = labels.iter().find(|(n, _)| *n == name);
-                values.push(value.map_or(NO_VALUE, |(_, v)| *v));
+                sources.values.push(value.map_or(NO_VALUE, |(_, v)| *v));
             }
         }
-        if let Some(at) = self.by_values.get(&values) {
-            let at = *at;
-            self.values = values;
-            return Ok(at);
+        if let Some(at) = sources.by_values.get(&sources.values) {
+            return Ok(*at);
         }
         let mut texts: Vec<&str> = Vec::with_capacity(self.replica.len());
-        let mut next = values.iter();
+        let mut next = sources.values.iter();
         for replica in &self.replica {
             let text = match &replica.from {
                 From::External(value) => value.as_str(),
@@ -143,15 +146,10 @@ impl View {
             };
             texts.push(if replica.own && text == "local" { "" } else { text });
         }
-        let at = self.sources.len() as u32;
-        self.sources.push(SourceId::new(texts));
-        self.by_values.insert(values, at);
+        let at = sources.all.len() as u32;
+        sources.all.push(SourceId::new(texts));
+        sources.by_values.insert(sources.values.clone(), at);
         Ok(at)
-    }
-
-    /// A source by its place.
-    pub fn source(&self, at: u32) -> SourceId {
-        self.sources[at as usize].clone()
     }
 
     /// The rank of a symbol.
@@ -164,7 +162,7 @@ impl View {
         // The extra string at `i` has the rank `before + i`.
         let at = self.extra_below(rank);
         match self.extra.get(at) {
-            Some((before, text)) if *before + at as u32 == rank => Ok(text),
+            Some((before, text)) if before.saturating_add(at as u32) == rank => Ok(text),
             _ => symbols.get(rank.saturating_sub(at as u32)),
         }
     }
@@ -173,7 +171,7 @@ impl View {
         let (mut low, mut high) = (0, self.extra.len());
         while low < high {
             let middle = low + (high - low) / 2;
-            if self.extra[middle].0 + (middle as u32) < rank {
+            if self.extra[middle].0.saturating_add(middle as u32) < rank {
                 low = middle + 1;
             } else {
                 high = middle;
@@ -184,7 +182,7 @@ impl View {
 
     fn rank_of(&self, symbols: &Symbols, text: &str) -> u32 {
         match self.extra.iter().position(|(_, t)| t == text) {
-            Some(at) => self.extra[at].0 + at as u32,
+            Some(at) => self.extra[at].0.saturating_add(at as u32),
             None => symbols.find(text).map_or(0, |r| self.rank(r)),
         }
     }
