@@ -1,6 +1,5 @@
 //! The receiver: head, local blocks, and what brings samples from the one to the other and into the bucket.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -120,8 +119,12 @@ impl Receiver {
         let _one = self.shipping.lock().await;
         let Some(shipper) = &self.shipper else { return Ok(()) };
         if !self.local.unshipped().is_empty() {
-            let shipped: HashSet<_> = shipper.sync(&self.ctx).await?.into_iter().collect();
-            self.local.shipped(|ulid| shipped.contains(&ulid));
+            let done = shipper.sync(&self.ctx).await;
+            // A sync gives what it uploaded itself; this, also what it did before it failed, and what was
+            // uploaded before a restart.
+            let in_bucket = shipper.uploaded().await?;
+            self.local.shipped(|ulid| in_bucket.contains(&ulid));
+            done?;
         }
         self.local.forget(self.settings.hold)?;
         self.metrics.local_blocks.set(self.local.len() as i64);
