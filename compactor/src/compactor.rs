@@ -7,7 +7,7 @@ use dolmen_bucket::Bucket;
 use dolmen_compact::{CompactMetrics, GroupState, RunReport};
 use dolmen_ctx::{CancelToken, Ctx, Disk};
 use dolmen_fetcher::{Fetcher, FetcherMetrics, FetcherSettings};
-use dolmen_model::{Context, Result};
+use dolmen_model::{Context, Error, Kind, Result};
 use dolmen_service::Shutdown;
 use dolmen_shipper::{Journal, UploadSettings, Uploader};
 
@@ -17,6 +17,8 @@ use crate::CompactorSettings;
 const CAUSE: &str = "compact";
 /// Shortest time between the end of a run and the next one.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
+/// How long a run may take to end once the process is to end.
+const STOP_MAX: Duration = Duration::from_secs(10);
 
 /// Compacts one bucket. Only one may work on a bucket at a time.
 pub struct Compactor {
@@ -45,8 +47,7 @@ impl Compactor {
         let cache_dir = Some(settings.cache_dir().to_owned());
         let fetch = FetcherSettings { cache_dir, ..FetcherSettings::default() };
         let fetcher = Fetcher::new(store.clone(), fetch, fetcher_metrics);
-        let engine =
-            dolmen_compact::Compactor::new(store, disk, fetcher, uploader, engine_settings, metrics);
+        let engine = dolmen_compact::Compactor::new(store, disk, fetcher, uploader, engine_settings, metrics);
         Ok(Arc::new(Compactor { ctx, engine, wait_interval: settings.wait_interval }))
     }
 
@@ -61,9 +62,11 @@ impl Compactor {
         let done = tokio::select! {
             done = &mut run => done,
             () = shutdown.wait() => {
-                // It ends between two steps. What it leaves, the next run settles.
+                // It ends between two steps, or, where the bucket gives no answer, wherever it is: what it
+                // leaves, the next run settles.
                 cancel.cancel();
-                run.await
+                let late = |_| Err(Error::new(Kind::Canceled, "broken off: the process ends"));
+                tokio::time::timeout(STOP_MAX, run).await.unwrap_or_else(late)
             }
         };
         let report = done.context("compact")?;

@@ -11,10 +11,10 @@ use dolmen_model::{Context, Encoding, Error, Result, TimeRange};
 use dolmen_source::ObjectPart;
 use dolmen_storage::RawChunk;
 
+use crate::Fault;
 use crate::local::LocalSource;
 use crate::merge::{Input, SeriesIn};
 use crate::walk::{LOCAL_STEP, Walk};
-use crate::Fault;
 
 /// A block in a directory.
 pub struct BlockInput {
@@ -46,7 +46,11 @@ impl BlockInput {
         let ChunkMeta { mint, maxt, .. } = *chunk;
         let place = (ObjectPart::Index, self.walk.offset());
         if maxt < self.range.mint() || mint >= self.range.maxt() {
-            return Err(Fault::corrupt(place.0, place.1, format!("chunk {mint}..{maxt} lies outside the block")));
+            return Err(Fault::corrupt(
+                place.0,
+                place.1,
+                format!("chunk {mint}..{maxt} lies outside the block"),
+            ));
         }
         if let Some(before) = before.filter(|b| b.maxt >= mint) {
             let text = format!("chunk {mint}..{maxt} stands behind {}..{}", before.mint, before.maxt);

@@ -132,7 +132,8 @@ pub async fn merge<I: Input>(
             match input.next().await.map_err(MergeError::of(place))? {
                 Some(next) if next.labels > labels => *series = next,
                 Some(next) => {
-                    let text = format!("index is out of order: series {} stands behind {labels}", next.labels);
+                    let text =
+                        format!("index is out of order: series {} stands behind {labels}", next.labels);
                     return Err(MergeError::of(place)(Error::corrupt(text)));
                 }
                 None => drop(PeekMut::pop(cursor)),

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use dolmen_block::Meta;
 use dolmen_block::meta::{Compaction, Parent, Thanos};
 use dolmen_block::{MetaSeed, Ulid};
-use dolmen_block::Meta;
 use dolmen_model::{Error, Result};
 use serde_json::{Map, Value};
 
@@ -96,7 +96,8 @@ mod tests {
 
     #[test]
     fn out_of_order_of_all() {
-        let all = [meta(1, 1, &[1], &[OUT_OF_ORDER], json!({})), meta(2, 1, &[2], &[OUT_OF_ORDER], json!({}))];
+        let all =
+            [meta(1, 1, &[1], &[OUT_OF_ORDER], json!({})), meta(2, 1, &[2], &[OUT_OF_ORDER], json!({}))];
         let seed = seed(&[&all[0], &all[1]]).unwrap();
         assert_eq!(seed.compaction.hints, [OUT_OF_ORDER]);
         assert_eq!(seed.thanos.unwrap().extensions, None);

@@ -62,12 +62,7 @@ impl Checked {
 
 /// Reads and checks a whole block; `step`: bytes that are read at once. An error means that it could not be
 /// read, not that it is broken.
-pub async fn verify_block(
-    ctx: &Ctx,
-    source: Arc<dyn ByteSource>,
-    meta: &Meta,
-    step: u64,
-) -> Result<Checked> {
+pub async fn verify_block(ctx: &Ctx, source: Arc<dyn ByteSource>, meta: &Meta, step: u64) -> Result<Checked> {
     let mut found = Checked::default();
     if meta.range().is_none() {
         found.note(Fault::corrupt(ObjectPart::Meta, 0, "minTime is not before maxTime"))?;

@@ -75,7 +75,8 @@ async fn an_input_out_of_order_is_blamed() {
 async fn a_caller_that_has_left_stops_it() {
     let dir = tempfile::tempdir().unwrap();
     let mut writer =
-        BlockWriter::create(Arc::new(RealDisk), dir.path(), Ulid::from_parts(1, 1), ["__name__", "a"]).unwrap();
+        BlockWriter::create(Arc::new(RealDisk), dir.path(), Ulid::from_parts(1, 1), ["__name__", "a"])
+            .unwrap();
     let ctx = Ctx::unbounded();
     ctx.cancel.cancel();
     let inputs = vec![Given([series("a", vec![chunk(&[1])])].into())];

@@ -147,7 +147,9 @@ fn advice(part: ObjectPart) -> &'static str {
         ObjectPart::Chunks(_) => {
             "restore the file from a copy; without one, queries that touch this place fail: put a deletion-mark.json if another block or replica holds this time"
         }
-        ObjectPart::Tombstones => "remove the tombstones object: compaction applies deletions before it uploads",
+        ObjectPart::Tombstones => {
+            "remove the tombstones object: compaction applies deletions before it uploads"
+        }
         ObjectPart::Meta => "compare the block with a copy or a replica: samples may be missing",
     }
 }

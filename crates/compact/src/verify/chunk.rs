@@ -29,7 +29,10 @@ impl ChunkCheck {
         let Columns { t, h, .. } = &self.columns;
         let times = if t.is_empty() { &h.t } else { t };
         if self.columns.len() as u64 != told || times.len() as u64 != told {
-            return Err(Error::corrupt(format!("chunk holds {} samples, its header says {told}", times.len())));
+            return Err(Error::corrupt(format!(
+                "chunk holds {} samples, its header says {told}",
+                times.len()
+            )));
         }
         if !times.is_sorted_by(|a, b| a < b) {
             return Err(Error::corrupt("times of the chunk do not rise"));

@@ -68,7 +68,8 @@ impl Lists {
         let toc = walk.toc();
         let end = source.len(INDEX).unwrap_or(0);
         let section = source.read(ctx, Why::Header, &[(INDEX, toc.postings_table..end)]).await;
-        let table = section.and_then(|mut s| PostingsTable::parse(s.pop().unwrap_or_default(), toc.postings_table));
+        let table =
+            section.and_then(|mut s| PostingsTable::parse(s.pop().unwrap_or_default(), toc.postings_table));
         let Some(table) = found.take(table.map_err(Fault::at(INDEX, toc.postings_table)))? else {
             return Ok(());
         };
@@ -81,12 +82,18 @@ impl Lists {
                 && whole
                 && sum != self.all
             {
-                found.note(Fault::corrupt(INDEX, at, "the list of all series names others than there are"))?;
+                found.note(Fault::corrupt(
+                    INDEX,
+                    at,
+                    "the list of all series names others than there are",
+                ))?;
             }
         }
         for name in table.names() {
             ctx.check()?;
-            let Some(name) = found.take(name.map_err(Fault::at(INDEX, toc.postings_table)))? else { continue };
+            let Some(name) = found.take(name.map_err(Fault::at(INDEX, toc.postings_table)))? else {
+                continue;
+            };
             for (value, range) in table.values(name) {
                 let at = range.start;
                 let sum = reader.sum(range).await;
@@ -97,7 +104,8 @@ impl Lists {
                     && whole
                     && sum != want
                 {
-                    let text = format!("the list of {name}={value:?} names others than the series that have it");
+                    let text =
+                        format!("the list of {name}={value:?} names others than the series that have it");
                     found.note(Fault::corrupt(INDEX, at, text))?;
                 }
             }

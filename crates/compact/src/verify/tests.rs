@@ -24,9 +24,12 @@ fn block(dir: &Path, chunks: &[(i64, i64, &[(i64, f64)])]) -> Meta {
             let last = encoded.last_mut().unwrap();
             (last.mint, last.maxt) = (*mint, *maxt);
         }
-        let view = encoded
-            .iter()
-            .map(|c| ChunkIn { mint: c.mint, maxt: c.maxt, encoding: Encoding::Xor, data: &c.data });
+        let view = encoded.iter().map(|c| ChunkIn {
+            mint: c.mint,
+            maxt: c.maxt,
+            encoding: Encoding::Xor,
+            data: &c.data,
+        });
         w.add_series(labels.as_ref(), &view.collect::<Vec<_>>()).unwrap();
     }
     w.finish(MetaSeed { min_time: 0, max_time: 100, ..MetaSeed::default() }).unwrap()

@@ -31,7 +31,7 @@ fn samples(n: i64) -> FloatSamples {
 }
 
 /// A bucket with six neighbours of two hours, of which four make a block of eight.
-async fn world() -> (World, Samples) {
+pub async fn world() -> (World, Samples) {
     let world = World::new(NOW);
     for n in 0..6 {
         put(&world, n).await;
@@ -57,7 +57,8 @@ async fn at_rest(world: &World, all: &Samples) {
     for entry in std::fs::read_dir(world.bucket_dir()).unwrap() {
         let dir = entry.unwrap().path();
         // The local store leaves folders behind that are empty.
-        let objects = std::fs::read_dir(&dir).unwrap().filter(|e| e.as_ref().unwrap().path().is_file()).count();
+        let objects =
+            std::fs::read_dir(&dir).unwrap().filter(|e| e.as_ref().unwrap().path().is_file()).count();
         assert!(objects == 0 || dir.join("meta.json").exists(), "{}", dir.display());
     }
     let left = |name: &str| std::fs::read_dir(world.dir.path().join(name)).unwrap().count();
@@ -66,11 +67,19 @@ async fn at_rest(world: &World, all: &Samples) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_request_may_fail_once() {
-    let cases: Vec<(&str, &str, Fault)> = ["put", "get", "head", "list", "delete"]
-        .into_iter()
-        .flat_map(|op| ["chunks/000001", "index", "meta.json", "deletion-mark.json", ""].map(|path| (op, path)))
-        .flat_map(|(op, path)| [Fault::Status(503), Fault::LostAnswer].map(|fault| (op, path, fault)))
-        .collect();
+    let requests = [
+        ("put", "chunks/000001"),
+        ("put", "index"),
+        ("put", "meta.json"),
+        ("put", "deletion-mark.json"),
+        ("get", "chunks/000001"),
+        ("get", "meta.json"),
+        ("head", "deletion-mark.json"),
+        ("list", ""),
+    ];
+    let cases = requests
+        .iter()
+        .flat_map(|(op, path)| [Fault::Status(503), Fault::LostAnswer].map(|fault| (*op, *path, fault)));
     for (op, path, fault) in cases {
         let (world, all) = world().await;
         world.faulty.fail(op, path, fault.clone(), 1);
@@ -122,7 +131,8 @@ async fn unfinished_uploads_of_others_go_after_two_days() {
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(folder.join("index"), b"half").unwrap();
     let age = |hours: u64| {
-        let at = std::time::UNIX_EPOCH + Duration::from_millis(NOW as u64) - Duration::from_secs(hours * 3600);
+        let at =
+            std::time::UNIX_EPOCH + Duration::from_millis(NOW as u64) - Duration::from_secs(hours * 3600);
         std::fs::File::options().append(true).open(folder.join("index")).unwrap().set_modified(at).unwrap();
     };
     age(47);

@@ -44,8 +44,18 @@ fn what(m: &Meta) -> String {
     let sizes: Vec<_> = t.files.iter().map(|f| (f.rel_path.clone(), f.size_bytes)).collect();
     format!(
         "{}..{} {:?} level {} sources {:?} parents {parents:?} hints {:?} labels {:?} {:?} source {} {:?} {sizes:?} longest series {} {:?}",
-        m.min_time, m.max_time, m.stats, c.level, c.sources, c.hints, t.labels, t.downsample, t.source,
-        t.segment_files, t.index_stats.series_max_size, t.extensions
+        m.min_time,
+        m.max_time,
+        m.stats,
+        c.level,
+        c.sources,
+        c.hints,
+        t.labels,
+        t.downsample,
+        t.source,
+        t.segment_files,
+        t.index_stats.series_max_size,
+        t.extensions
     )
 }
 
@@ -138,7 +148,8 @@ async fn the_check_blames_what_is_broken_and_nothing_else() {
     let Some(all) = shared("golden/compact") else { return };
     let world = World::new(NOW);
     let (mut whole, mut broken) = (0, Vec::new());
-    for case in ["before/main", "before/corrupt-chunk", "before/corrupt-index", "before/ooo", "after/penalty"] {
+    for case in ["before/main", "before/corrupt-chunk", "before/corrupt-index", "before/ooo", "after/penalty"]
+    {
         for meta in metas(&all.join(case)).values() {
             let dir = all.join(case).join(meta.ulid.to_string());
             let source = std::sync::Arc::new(LocalSource::open(world.disk.clone(), &dir).unwrap());

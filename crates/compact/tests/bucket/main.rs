@@ -4,5 +4,6 @@
 
 mod faults;
 mod golden;
+mod promtool;
 mod random;
 mod world;

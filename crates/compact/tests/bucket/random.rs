@@ -19,16 +19,18 @@ type Labels = Vec<(String, String)>;
 /// Series by a few labels; times and values within one block.
 fn block() -> impl Strategy<Value = BTreeMap<Labels, BTreeMap<i64, u64>>> {
     let label = (0u8..3, 0u8..4).prop_map(|(n, v)| (format!("n{n}"), format!("v{v}")));
-    let labels = prop::collection::btree_map(Just("__name__".to_owned()), "[ab]{1,2}", 1..2)
-        .prop_flat_map(move |name| {
+    let labels = prop::collection::btree_map(Just("__name__".to_owned()), "[ab]{1,2}", 1..2).prop_flat_map(
+        move |name| {
             let more = prop::collection::vec(label.clone(), 0..3);
             more.prop_map(move |more| {
                 let mut all: BTreeMap<String, String> = name.clone();
                 all.extend(more);
                 all.into_iter().collect::<Labels>()
             })
-        });
-    let value = prop_oneof![any::<u64>(), Just(f64::NAN.to_bits()), (0u64..50).prop_map(|n| (n as f64).to_bits())];
+        },
+    );
+    let value =
+        prop_oneof![any::<u64>(), Just(f64::NAN.to_bits()), (0u64..50).prop_map(|n| (n as f64).to_bits())];
     let samples = prop::collection::btree_map(0..LEN, value, 1..40);
     prop::collection::btree_map(labels, samples, 0..8)
 }

@@ -132,11 +132,12 @@ impl World {
         std::fs::create_dir_all(&into).unwrap();
         download_block(&self.ctx, &*self.store, meta.ulid, &into, &self.disk).await.unwrap();
         let site = meta.external_labels().to_string();
-        for (labels, samples) in read_block(&self.ctx, &self.disk, &into.join(meta.ulid.to_string()), meta).await {
+        for (labels, samples) in
+            read_block(&self.ctx, &self.disk, &into.join(meta.ulid.to_string()), meta).await
+        {
             all.entry(format!("{site} {labels}")).or_default().extend(samples);
         }
     }
-
 }
 
 /// Floats by label set.
@@ -150,7 +151,8 @@ pub fn write_block(
     samples: &FloatSamples,
     site: &str,
 ) -> Meta {
-    let series: BTreeMap<Labels, _> = samples.iter().map(|(l, s)| (Labels::from_pairs(l.clone()), s)).collect();
+    let series: BTreeMap<Labels, _> =
+        samples.iter().map(|(l, s)| (Labels::from_pairs(l.clone()), s)).collect();
     let mut symbols: Vec<&str> =
         samples.keys().flatten().flat_map(|(n, v)| [n.as_str(), v.as_str()]).collect();
     symbols.sort_unstable();
