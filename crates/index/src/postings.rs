@@ -163,7 +163,10 @@ mod tests {
     use super::*;
 
     fn list() -> impl Strategy<Value = BTreeSet<u32>> {
-        prop_oneof![prop::collection::btree_set(0u32..2000, 0..400), prop::collection::btree_set(0u32..2000, 0..8)]
+        prop_oneof![
+            prop::collection::btree_set(0u32..2000, 0..400),
+            prop::collection::btree_set(0u32..2000, 0..8)
+        ]
     }
 
     fn postings(set: &BTreeSet<u32>) -> Postings {

@@ -131,7 +131,8 @@ impl PostingsTable {
         let step = step.saturating_sub(1);
         let rest = n.samples.get(step).and_then(|at| self.data.get(*at as usize..)).unwrap_or_default();
         let mut d = Dec::new(rest);
-        let mut values = Values { next: entry(&mut d), d, left: n.count as usize - step * STEP, end: self.end };
+        let mut values =
+            Values { next: entry(&mut d), d, left: n.count as usize - step * STEP, end: self.end };
         while values.left > 0 && values.next.is_some_and(|e| e.value < from.as_bytes()) {
             values.step();
         }
