@@ -67,7 +67,7 @@ pub struct Unary {
 /// A selector of series.
 #[derive(Clone, Debug)]
 pub struct VectorSelector {
-    /// The metric name that stands before the braces or quoted in them; empty if there is none.
+    /// The metric name that stands before the braces; empty if there is none, or if it is quoted in them.
     pub name: String,
     /// What series must match, in the order written; the equality of a name stands last, as in Prometheus.
     pub matchers: Vec<Matcher>,
@@ -77,7 +77,7 @@ pub struct VectorSelector {
     pub anchored: bool,
     /// `smoothed`
     pub smoothed: bool,
-    /// Whether no label set but one that names a metric can match: told by `info`'s data selector alone.
+    /// Whether its matchers may let anything pass: those of `info`'s data selector alone.
     pub may_be_empty: bool,
 }
 

@@ -40,5 +40,8 @@ pub use pretty::pretty;
 mod json;
 pub use json::to_json;
 
+mod regex;
+pub use regex::check_regex;
+
 mod text;
 pub use text::{has_stray_bytes, quote};

@@ -75,7 +75,7 @@ fn what_is_refused() {
         ("a\n+\n*", "3:1: parse error: unexpected <op:*>"),
         ("{}", "1:1: parse error: vector selector must contain at least one non-empty matcher"),
         ("a{__name__=\"b\"}", "1:1: parse error: metric name must not be set twice: \"a\" or \"b\""),
-        ("a{b=~\"c(\"}", "1:3: parse error: error parsing regexp: "),
+        ("a{b=~\"c(\"}", "1:3: parse error: error parsing regexp: missing closing ): `c(`"),
         (
             "a{b c}",
             "1:5: parse error: unexpected identifier \"c\" in label matching, expected label matching operator",
@@ -143,8 +143,7 @@ fn what_is_refused() {
         ("a{", "1:3: parse error: unexpected end of input inside braces"),
     ] {
         let e = parse(text, &Options::all()).map(|t| t.to_string()).expect_err(text).to_string();
-        assert!(e == error || error.ends_with(": ") && e.starts_with(error), "{text}\n  {error}\n  {e}");
-        assert!(!e.contains('\n'), "{e}");
+        assert_eq!(e, error, "{text}");
     }
 }
 

@@ -4,6 +4,7 @@ use dolmen_model::{METRIC_NAME, MatchOp, Matcher};
 
 use super::{Parser, Result};
 use crate::ast::{BinaryOp, Span, VectorSelector, When};
+use crate::regex::check_regex;
 use crate::text::unquote;
 use crate::token::{Kind, Token};
 
@@ -73,10 +74,17 @@ impl Parser<'_> {
         let Some(value) = self.take(Kind::String)? else {
             return Err(self.unexpected("label matching", "string"));
         };
-        Matcher::new(op, name, unquote(self.str(value.span))).map_err(|e| {
-            let span = Span { start: label.span.start, end: value.span.end };
-            self.error(span, format!("error parsing regexp: {}", one_line(&e.to_string())))
-        })
+        let text = unquote(self.str(value.span));
+        let checked = match op {
+            MatchOp::Re | MatchOp::Nre => check_regex(&text),
+            MatchOp::Eq | MatchOp::Ne => Ok(()),
+        };
+        let matcher = checked.and_then(|()| {
+            Matcher::new(op, name, text)
+                .map_err(|e| format!("error parsing regexp: {}", one_line(&e.to_string())))
+        });
+        let span = Span { start: label.span.start, end: value.span.end };
+        matcher.map_err(|message| self.error(span, message))
     }
 }
 
