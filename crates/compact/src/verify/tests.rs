@@ -11,7 +11,10 @@ use dolmen_model::{Encoding, Labels};
 use super::*;
 use crate::local::LocalSource;
 
-fn block(dir: &Path, chunks: &[(i64, i64, &[(i64, f64)])]) -> Meta {
+/// First and last time as the index is told, and the samples.
+type Chunk = (i64, i64, &'static [(i64, f64)]);
+
+fn block(dir: &Path, chunks: &[Chunk]) -> Meta {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let symbols = ["__name__", "a", "b", "up", "x"];
     let mut w = BlockWriter::create(disk, dir, Ulid::from_parts(1, 1), symbols).unwrap();
@@ -41,8 +44,7 @@ async fn found(dir: &Path, meta: &Meta, step: u64) -> Checked {
     verify_block(&Ctx::unbounded(), source, meta, step).await.unwrap()
 }
 
-const GOOD: &[(i64, i64, &[(i64, f64)])] =
-    &[(1, 3, &[(1, 1.0), (3, 2.5)]), (5, 9, &[(5, 7.0), (6, f64::NAN), (9, -1.0)])];
+const GOOD: &[Chunk] = &[(1, 3, &[(1, 1.0), (3, 2.5)]), (5, 9, &[(5, 7.0), (6, f64::NAN), (9, -1.0)])];
 
 #[tokio::test]
 async fn a_whole_block_in_pieces_of_any_size() {
@@ -89,7 +91,7 @@ async fn every_flipped_bit_that_means_something_is_found() {
 
 #[tokio::test]
 async fn what_no_checksum_tells() {
-    let cases: &[(&[(i64, i64, &[(i64, f64)])], &str)] = &[
+    let cases: &[(&[Chunk], &str)] = &[
         (&[(1, 4, &[(1, 1.0), (3, 2.5)])], "the index says 1 to 4"),
         (&[(0, 3, &[(1, 1.0), (3, 2.5)])], "the index says 0 to 3"),
         (&[(100, 101, &[(100, 1.0), (101, 2.5)])], "outside the block"),

@@ -16,8 +16,14 @@ const LEN: i64 = 1000;
 
 type Labels = Vec<(String, String)>;
 
+/// Bits of values by labels and time within the block.
+type Given = BTreeMap<Labels, BTreeMap<i64, u64>>;
+
+/// Place of a series, first and last millisecond.
+type Stone = (usize, i64, i64);
+
 /// Series by a few labels; times and values within one block.
-fn block() -> impl Strategy<Value = BTreeMap<Labels, BTreeMap<i64, u64>>> {
+fn block() -> impl Strategy<Value = Given> {
     let label = (0u8..3, 0u8..4).prop_map(|(n, v)| (format!("n{n}"), format!("v{v}")));
     let labels = prop::collection::btree_map(Just("__name__".to_owned()), "[ab]{1,2}", 1..2).prop_flat_map(
         move |name| {
@@ -36,12 +42,12 @@ fn block() -> impl Strategy<Value = BTreeMap<Labels, BTreeMap<i64, u64>>> {
 }
 
 /// Deleted time: which series (by its place), first and last millisecond.
-fn deletions() -> impl Strategy<Value = Vec<(usize, i64, i64)>> {
+fn deletions() -> impl Strategy<Value = Vec<Stone>> {
     prop::collection::vec((0usize..8, 0..LEN, 0i64..400).prop_map(|(s, t, n)| (s, t, t + n)), 0..4)
 }
 
 /// Writes the tombstones file of a block and takes what it deletes out of `want`.
-async fn delete(dir: &std::path::Path, start: i64, stones: &[(usize, i64, i64)], want: &mut Samples) {
+async fn delete(dir: &std::path::Path, start: i64, stones: &[Stone], want: &mut Samples) {
     let ctx = Ctx::unbounded();
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let source = Arc::new(LocalSource::open(disk, dir).unwrap());
@@ -71,7 +77,7 @@ fn crc32c(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, |crc, b| (0..8).fold(crc ^ u32::from(*b), step))
 }
 
-async fn check(blocks: Vec<(BTreeMap<Labels, BTreeMap<i64, u64>>, Vec<(usize, i64, i64)>)>) {
+async fn check(blocks: Vec<(Given, Vec<Stone>)>) {
     let dir = tempfile::tempdir().unwrap();
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let ctx = Ctx::unbounded();
