@@ -17,8 +17,9 @@ mod modifier;
 mod primary;
 mod selector;
 
-/// How deep expressions may be nested, chains of operators included: what walks a tree needs a bounded stack.
-pub const MAX_DEPTH: u32 = 256;
+/// How deep expressions may be nested, chains of operators included. What walks a tree takes stack for each
+/// level: evaluating one of this depth fits into the 2 MiB that threads have where nobody asks for more.
+pub const MAX_DEPTH: u32 = 128;
 
 /// What of the language is switched on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
