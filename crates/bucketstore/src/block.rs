@@ -10,9 +10,12 @@ use dolmen_ctx::Ctx;
 use dolmen_model::{Answer, Context, Cover, Error, Kind, Labels, Result, TimeRange};
 use dolmen_source::{BlockReader, BucketSource, ByteSource};
 use dolmen_storage::{FrameStream, LabelAsk, Queryable, Select};
+use futures::{StreamExt, stream};
 use object_store::path::Path;
 use parking_lot::Mutex;
 use smol_str::SmolStr;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use crate::cache::CachedSource;
 use crate::store::Common;
@@ -100,6 +103,30 @@ impl BucketBlock {
     }
 }
 
+/// Reads ahead: the next batches are fetched while the reader works on this one, so that the blocks of a query
+/// fetch side by side, whichever of them the merge waits for.
+fn ahead(mut frames: FrameStream) -> FrameStream {
+    let (to, from) = mpsc::channel(1);
+    let work = Ahead(tokio::spawn(async move {
+        while let Some(frame) = frames.next().await {
+            if to.send(frame).await.is_err() {
+                return;
+            }
+        }
+    }));
+    stream::unfold((from, work), |(mut from, work)| async { Some((from.recv().await?, (from, work))) })
+        .boxed()
+}
+
+/// Ends with its reader.
+struct Ahead(JoinHandle<()>);
+
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 #[async_trait]
 impl Queryable for BucketBlock {
     fn cover(&self, select: &Select) -> Cover {
@@ -113,7 +140,7 @@ impl Queryable for BucketBlock {
 
     async fn select(&self, ctx: &Ctx, select: &Select) -> Result<FrameStream> {
         let asked = async { self.open(ctx).await?.select(ctx, select).await };
-        asked.await.inspect_err(|e| self.note(e))
+        asked.await.map(ahead).inspect_err(|e| self.note(e))
     }
 
     async fn labels(&self, ctx: &Ctx, select: &Select, ask: LabelAsk) -> Result<Answer<Vec<SmolStr>>> {

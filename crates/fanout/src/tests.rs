@@ -203,7 +203,7 @@ fn a_broken_member_is_named_and_the_others_answer() {
             let ctx = Ctx::unbounded();
             let (got, completeness) = run(collect(&all, &ctx));
             assert_eq!(got.len(), n + usize::from(!at_once));
-            assert_eq!(completeness.missing, [want.clone()]);
+            assert_eq!(completeness.missing, std::slice::from_ref(&want));
             let select = Select::new(TimeRange::ALL, []);
             let names = run(all.labels(&ctx, &select, LabelAsk::Names)).unwrap();
             assert_eq!((names.value.len(), names.completeness.missing), (n, vec![want.clone()]));

@@ -21,6 +21,17 @@ const X: (&str, &[i64]) = ("x", &[10, 20]);
 const Y: (&str, &[i64]) = ("y", &[10]);
 const Z: (&str, &[i64]) = ("z", &[500]);
 
+/// What reads ahead ends a moment after its reader.
+async fn all_given_back(ctx: &Ctx) {
+    for _ in 0..200 {
+        if ctx.budget.used() == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("{} bytes are not given back", ctx.budget.used());
+}
+
 #[tokio::test]
 async fn blocks_are_read_once_and_headers_kept() {
     let w = world();
@@ -44,7 +55,7 @@ async fn blocks_are_read_once_and_headers_kept() {
     store.sync(&w.ctx).await.unwrap();
     assert_eq!(ask(&w.ctx, store.queryables()).await.unwrap().0, want);
     assert_eq!((metrics.waves(Why::Header), metrics.waves(Why::Chunks)), (0, 2));
-    assert_eq!(w.ctx.budget.used(), 0);
+    all_given_back(&w.ctx).await;
 }
 
 #[tokio::test]
@@ -218,7 +229,8 @@ async fn a_query_takes_no_more_than_its_budget() {
     store.sync(&w.ctx).await.unwrap();
     let ctx = Ctx { budget: Budget::new("query memory", 60_000), ..w.ctx.clone() };
     let e = ask(&ctx, store.queryables()).await.unwrap_err();
-    assert_eq!((e.kind(), ctx.budget.used()), (Kind::Limit, 0));
+    assert_eq!(e.kind(), Kind::Limit);
+    all_given_back(&ctx).await;
     // The block is not to blame.
     assert_eq!(ask(&w.ctx, store.queryables()).await.unwrap().0.len(), 3000);
 }

@@ -104,8 +104,12 @@ pub fn near(dir: &Path, meta: Meta) -> BlockReader {
     run(BlockReader::open(&Ctx::unbounded(), source, meta)).unwrap()
 }
 
+/// A chunk: first and last time, encoding, bytes.
+pub type Chunk = (i64, i64, u8, Bytes);
 /// A series as a select gives it: labels, and by source its chunks.
-pub type Got = (Labels, Vec<(String, Vec<(i64, i64, u8, Bytes)>)>);
+pub type Got = (Labels, Vec<(String, Vec<Chunk>)>);
+/// A series as a naive scan gives it: labels, and by source the times of its chunks.
+pub type Times = (Labels, Vec<(String, Vec<i64>)>);
 
 pub async fn collect(q: &dyn Queryable, ctx: &Ctx, select: &Select) -> Result<(Vec<Got>, Completeness)> {
     let mut stream = q.select(ctx, select).await?;
@@ -132,7 +136,7 @@ pub async fn collect(q: &dyn Queryable, ctx: &Ctx, select: &Select) -> Result<(V
 }
 
 /// All series of a block, read without any of the reader's code.
-pub fn scan(dir: &Path) -> Vec<(Labels, Vec<(i64, i64, u8, Bytes)>)> {
+pub fn scan(dir: &Path) -> Vec<(Labels, Vec<Chunk>)> {
     let index = Bytes::from(std::fs::read(dir.join("index")).unwrap());
     let header = IndexHeader::from_index(&index).unwrap();
     let all = header.postings().all().unwrap();

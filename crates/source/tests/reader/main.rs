@@ -1,5 +1,7 @@
 //! The block reader against a naive scan, against real blocks, and against broken ones.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking, as tests do")]
+
 mod common;
 mod hostile;
 mod real;
@@ -29,11 +31,7 @@ fn matcher() -> impl Strategy<Value = Matcher> {
 }
 
 /// What a select must give, from all series and their chunks.
-fn expected(
-    all: &[(Labels, Vec<i64>)],
-    external: &Labels,
-    select: &Select,
-) -> Vec<(Labels, Vec<(String, Vec<i64>)>)> {
+fn expected(all: &[(Labels, Vec<i64>)], external: &Labels, select: &Select) -> Vec<Times> {
     let mut without: Vec<&str> = select.without.iter().map(|s| s.as_str()).collect();
     without.push("dolmen");
     without.sort_unstable();
@@ -71,8 +69,8 @@ fn expected(
 }
 
 /// Sources in order, each with all its times: what is left of the difference between one part and several.
-fn times(got: Vec<Got>) -> Vec<(Labels, Vec<(String, Vec<i64>)>)> {
-    let of = |parts: Vec<(String, Vec<(i64, i64, u8, bytes::Bytes)>)>| {
+fn times(got: Vec<Got>) -> Vec<Times> {
+    let of = |parts: Vec<(String, Vec<Chunk>)>| {
         let mut by: BTreeMap<String, BTreeSet<i64>> = BTreeMap::new();
         for (source, chunks) in parts {
             assert!(chunks.windows(2).all(|w| w[0].1 < w[1].0), "chunks of a part overlap");
