@@ -110,10 +110,8 @@ impl Head {
     }
 
     fn apply(&self, batch: &WriteBatch) -> Result<Applied> {
-        let mut order: Vec<(u32, u32)> = (0u32..)
-            .zip(&batch.series)
-            .map(|(i, series)| (self.stripe_of(series.key) as u32, i))
-            .collect();
+        let mut order: Vec<(u32, u32)> =
+            (0u32..).zip(&batch.series).map(|(i, series)| (self.stripe_of(series.key) as u32, i)).collect();
         order.sort_unstable();
         let bounds = Bounds {
             block_ms: self.settings.block_ms,
@@ -124,7 +122,14 @@ impl Head {
         for run in order.chunk_by(|a, b| a.0 == b.0) {
             let mut stripe = self.stripes[run[0].0 as usize].lock();
             for (_, i) in run {
-                self.apply_series(&mut stripe, batch, &batch.series[*i as usize], &bounds, &mut writer, &mut applied);
+                self.apply_series(
+                    &mut stripe,
+                    batch,
+                    &batch.series[*i as usize],
+                    &bounds,
+                    &mut writer,
+                    &mut applied,
+                );
             }
             // Under the lock: the log's order is the order of appending.
             writer.enqueue(&self.wal)?;

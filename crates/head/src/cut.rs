@@ -176,7 +176,8 @@ impl Head {
     }
 
     fn write_block(&self, stream: &Stream, range: TimeRange, series: Vec<Collected>) -> Result<Cut> {
-        let symbols: BTreeSet<&str> = series.iter().flat_map(|s| s.labels.iter()).flat_map(|(n, v)| [n, v]).collect();
+        let symbols: BTreeSet<&str> =
+            series.iter().flat_map(|s| s.labels.iter()).flat_map(|(n, v)| [n, v]).collect();
         let ulid = Ulid::from_parts(self.clock.now().max(0) as u64, random()?);
         let parent = &self.settings.blocks_dir;
         let mut writer = BlockWriter::create(self.disk.clone(), parent, ulid, symbols)?;
@@ -209,7 +210,9 @@ impl Head {
     /// Forgets what the blocks hold that were cut so far; they are readable elsewhere by now.
     pub async fn settle(self: &Arc<Head>) -> Result<()> {
         if !self.readers.drained(READERS_PATIENCE).await {
-            tracing::warn!("queries have read for five minutes: memory of cut blocks is kept until the next cut");
+            tracing::warn!(
+                "queries have read for five minutes: memory of cut blocks is kept until the next cut"
+            );
             return Ok(());
         }
         let head = self.clone();
@@ -263,7 +266,8 @@ impl Head {
         drop(aliases);
         self.tell();
         let floor = |r: u64| live.get(&r).map(|s| streams.get(*s as usize).map_or(i64::MIN, |s| s.floor()));
-        self.wal.truncate(segment, &|r| live.contains_key(&r), &|r, t| floor(r).is_some_and(|floor| t >= floor))
+        self.wal
+            .truncate(segment, &|r| live.contains_key(&r), &|r, t| floor(r).is_some_and(|floor| t >= floor))
     }
 
     /// Takes series without chunks out of a stripe and the index. Their strings go when no reader knows them.
@@ -298,7 +302,8 @@ impl Head {
 
 fn random() -> Result<u128> {
     let mut bytes = [0u8; 16];
-    getrandom::fill(&mut bytes)
-        .map_err(|e| dolmen_model::Error::new(dolmen_model::Kind::Halt, format!("draw a random number: {e}")))?;
+    getrandom::fill(&mut bytes).map_err(|e| {
+        dolmen_model::Error::new(dolmen_model::Kind::Halt, format!("draw a random number: {e}"))
+    })?;
     Ok(u128::from_le_bytes(bytes))
 }

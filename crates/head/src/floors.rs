@@ -34,8 +34,7 @@ pub fn write(disk: &dyn Disk, dir: &Path, floors: &Floors) -> Result<()> {
             floor: *floor,
         })
         .collect();
-    let bytes = serde_json::to_vec(&entries)
-        .map_err(|e| Error::wrap(Kind::Halt, "encode floors", e))?;
+    let bytes = serde_json::to_vec(&entries).map_err(|e| Error::wrap(Kind::Halt, "encode floors", e))?;
     let tmp = dir.join("floors.json.tmp");
     let mut file = disk.create(&tmp).context("create floors.json.tmp")?;
     file.write_all(&bytes).and_then(|()| file.sync()).context("write floors.json.tmp")?;
@@ -50,7 +49,10 @@ pub fn read(disk: &dyn Disk, settings: &HeadSettings) -> Result<Floors> {
     if disk.exists(&path) {
         let bytes = disk.read(&path).context("read floors.json")?;
         let entries: Vec<Entry> = serde_json::from_slice(&bytes).map_err(|e| {
-            Error::corrupt(format!("{}: {e}; remove it only if no block of the last hours is lost", path.display()))
+            Error::corrupt(format!(
+                "{}: {e}; remove it only if no block of the last hours is lost",
+                path.display()
+            ))
         })?;
         floors.extend(entries.into_iter().map(|e| (Labels::from_pairs(&e.labels), e.floor)));
     }

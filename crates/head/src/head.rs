@@ -59,10 +59,15 @@ impl Head {
         create_dir(&*disk, &settings.blocks_dir).context("create the blocks' directory")?;
         let floors = floors::read(&*disk, &settings)?;
         let began = std::time::Instant::now();
-        let wal_settings = WalSettings { segment_bytes: settings.segment_bytes, ..WalSettings::default() };
+        let wal_settings = WalSettings {
+            segment_bytes: settings.segment_bytes,
+            sync: settings.sync,
+            ..WalSettings::default()
+        };
         let (wal, replay) = Wal::open(&settings.wal_dir, disk.clone(), wal_settings, wal_metrics)?;
         let mut secret = [0u8; 192];
-        getrandom::fill(&mut secret).map_err(|e| Error::new(Kind::Halt, format!("draw a random secret: {e}")))?;
+        getrandom::fill(&mut secret)
+            .map_err(|e| Error::new(Kind::Halt, format!("draw a random secret: {e}")))?;
         let stripes = settings.stripes.clamp(1, 1024).next_power_of_two();
         let head = Head {
             clock,
@@ -195,7 +200,8 @@ impl Head {
 
 /// Makes a directory that survives a loss of power.
 fn create_dir(disk: &dyn Disk, dir: &Path) -> std::io::Result<()> {
-    let parents: Vec<&Path> = dir.ancestors().take_while(|d| !disk.is_dir(d)).filter_map(Path::parent).collect();
+    let parents: Vec<&Path> =
+        dir.ancestors().take_while(|d| !disk.is_dir(d)).filter_map(Path::parent).collect();
     disk.create_dir_all(dir)?;
     parents.into_iter().try_for_each(|parent| disk.sync_dir(parent))
 }

@@ -43,8 +43,16 @@ impl HeadMetrics {
             "1 while the log cannot be written: samples are refused with 503",
             m.read_only.clone(),
         );
-        registry.register("dolmen_head_replay_seconds", "Time the last replay took", m.replay_seconds.clone());
-        registry.register("dolmen_head_replayed_samples", "Samples read from the log at start", m.replayed.clone());
+        registry.register(
+            "dolmen_head_replay_seconds",
+            "Time the last replay took",
+            m.replay_seconds.clone(),
+        );
+        registry.register(
+            "dolmen_head_replayed_samples",
+            "Samples read from the log at start",
+            m.replayed.clone(),
+        );
         registry.register(
             "dolmen_head_unknown_refs",
             "Samples in the log whose series the log does not have",

@@ -96,12 +96,8 @@ impl Head {
         without.sort_unstable();
         without.dedup();
         let index = self.index.read();
-        let external: Vec<(SmolStr, SmolStr)> = self
-            .settings
-            .external_labels
-            .iter()
-            .map(|(n, v)| (SmolStr::from(n), SmolStr::from(v)))
-            .collect();
+        let external: Vec<(SmolStr, SmolStr)> =
+            self.settings.external_labels.iter().map(|(n, v)| (SmolStr::from(n), SmolStr::from(v))).collect();
         let mut ranks = Ranks::default();
         let mut pairs: Vec<(u32, u32)> = Vec::with_capacity(values.len() + shapes.len() * external.len());
         let mut series = Vec::with_capacity(shapes.len());
@@ -112,22 +108,29 @@ impl Head {
         let mut values = values.iter();
         for (id, shape) in shapes {
             let from = pairs.len();
-            pairs.extend(index.names(*shape).iter().zip(&mut values).map(|(name, value)| {
-                (ranks.of_symbol(&index, *name), ranks.of_symbol(&index, *value))
-            }));
+            pairs.extend(
+                index
+                    .names(*shape)
+                    .iter()
+                    .zip(&mut values)
+                    .map(|(name, value)| (ranks.of_symbol(&index, *name), ranks.of_symbol(&index, *value))),
+            );
             for pair in &own {
                 // A series' own label stands before the head's.
                 if !pairs[from..].iter().any(|(name, _)| *name == pair.0) {
                     pairs.push(*pair);
                 }
             }
-            let value_of = |name: &u32| pairs[from..].iter().find(|(n, _)| n == name).map_or(u32::MAX, |(_, v)| *v);
+            let value_of =
+                |name: &u32| pairs[from..].iter().find(|(n, _)| n == name).map_or(u32::MAX, |(_, v)| *v);
             let of_replica: Vec<u32> = without_refs.iter().map(value_of).collect();
             let source = sources.entry(of_replica).or_insert_with_key(|values| {
-                SourceId::new(values.iter().zip(&without).map(|(v, name)| match ranks.texts.get(*v as usize) {
-                    Some(text) if !(*name == "dolmen" && text == "local") => text.as_str(),
-                    _ => "",
-                }))
+                SourceId::new(values.iter().zip(&without).map(
+                    |(v, name)| match ranks.texts.get(*v as usize) {
+                        Some(text) if !(*name == "dolmen" && text == "local") => text.as_str(),
+                        _ => "",
+                    },
+                ))
             });
             let source = source.clone();
             let mut kept = from;

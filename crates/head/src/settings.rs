@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use dolmen_model::{Error, Labels, Result};
+use dolmen_wal::SyncMode;
 use smol_str::SmolStr;
 
 /// How a head behaves.
@@ -24,6 +25,8 @@ pub struct HeadSettings {
     pub future_ms: i64,
     /// Where the log is cut into segments, in bytes.
     pub segment_bytes: u64,
+    /// When the log is synced.
+    pub sync: SyncMode,
     /// How many stripes; rounded up to a power of two.
     pub stripes: usize,
 }
@@ -42,6 +45,7 @@ impl HeadSettings {
             series_limit: 0,
             future_ms: 600_000,
             segment_bytes: 128 << 20,
+            sync: SyncMode::Always,
             stripes: (4 * cores).max(16),
         }
     }

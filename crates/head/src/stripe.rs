@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use dolmen_chunk::xor::MAX_APPEND_BYTES;
 use dolmen_chunk::{
-    Appended, Corrupt, Encoded, FloatHistogramEncoder, HistogramEncoder, ResetHeader, SAMPLES_PER_CHUNK, decode,
-    decode_histograms, encode_floats, encode_histograms,
+    Appended, Corrupt, Encoded, FloatHistogramEncoder, HistogramEncoder, ResetHeader, SAMPLES_PER_CHUNK,
+    decode, decode_histograms, encode_floats, encode_histograms,
 };
 use dolmen_model::{Columns, Encoding, Histogram, TimeRange, Timestamp};
 use dolmen_storage::RawChunk;
@@ -86,7 +86,9 @@ impl Stripe {
         *self.hot_mut(local) = hot;
         *self.cold_mut(local) = Cold { open_mint: 0, labels, shape, closed: NONE, side: NONE };
         let (pages, hash) = (&self.pages, table_hash(hot.key));
-        self.table.insert_unique(hash, local, |l| table_hash(pages[*l as usize / PAGE].hot[*l as usize % PAGE].key));
+        self.table.insert_unique(hash, local, |l| {
+            table_hash(pages[*l as usize / PAGE].hot[*l as usize % PAGE].key)
+        });
         local
     }
 
@@ -243,7 +245,8 @@ impl Stripe {
         let cold = self.cold_mut(local);
         (cold.side, cold.open_mint) = (place, t);
         let hot = self.hot_mut(local);
-        (hot.t_last, hot.n, hot.range, hot.kind, hot.last_is_histogram) = (t, 1, range, OpenKind::Histogram, true);
+        (hot.t_last, hot.n, hot.range, hot.kind, hot.last_is_histogram) =
+            (t, 1, range, OpenKind::Histogram, true);
         Outcome::Stored
     }
 
@@ -279,7 +282,12 @@ impl Stripe {
                 (side.encoding(), side.data())
             }
         };
-        Some(RawChunk { mint: cold.open_mint, maxt: hot.t_last, encoding, data: Bytes::copy_from_slice(data) })
+        Some(RawChunk {
+            mint: cold.open_mint,
+            maxt: hot.t_last,
+            encoding,
+            data: Bytes::copy_from_slice(data),
+        })
     }
 
     fn closed(&self, local: u32) -> impl Iterator<Item = &Closed> {
@@ -363,7 +371,9 @@ impl Stripe {
             self.close(local);
         }
         let mut place = self.cold(local).closed;
-        while place != NONE && !reaches_over(self.closed[place as usize].mint, self.closed[place as usize].maxt) {
+        while place != NONE
+            && !reaches_over(self.closed[place as usize].mint, self.closed[place as usize].maxt)
+        {
             place = self.closed[place as usize].before;
         }
         let Some(whole) = self.closed.get(place as usize).cloned() else { return };
@@ -406,7 +416,9 @@ pub fn holds(chunk: &RawChunk, t: Timestamp, value: Value<'_>) -> Outcome {
     }
     let mut columns = Columns::default();
     // A chunk of our own decodes; a broken one of a block holds nothing that could be a duplicate.
-    if decode(chunk.encoding, &chunk.data, t, t.saturating_add(1), &mut columns).is_err() || columns.is_empty() {
+    if decode(chunk.encoding, &chunk.data, t, t.saturating_add(1), &mut columns).is_err()
+        || columns.is_empty()
+    {
         return Outcome::Older;
     }
     match (value, columns.v.first()) {
@@ -430,7 +442,8 @@ fn parted(whole: &Closed, t: Timestamp) -> Result<Vec<Closed>, Corrupt> {
         encode_histograms(before, SAMPLES_PER_CHUNK, &mut out);
         encode_histograms(after, SAMPLES_PER_CHUNK, &mut out);
     }
-    let closed = |e: Encoded| Closed { mint: e.mint, maxt: e.maxt, encoding: e.encoding, data: e.data, before: NONE };
+    let closed =
+        |e: Encoded| Closed { mint: e.mint, maxt: e.maxt, encoding: e.encoding, data: e.data, before: NONE };
     Ok(out.into_iter().map(closed).collect())
 }
 

@@ -19,7 +19,13 @@ pub(crate) struct Keep<'a> {
 }
 
 /// Writes the checkpoint of all segments up to `upto` and of the checkpoint before; removes those.
-pub(crate) fn write(disk: &Arc<dyn Disk>, dir: &Path, upto: u32, segment_bytes: u64, keep: &Keep<'_>) -> Result<()> {
+pub(crate) fn write(
+    disk: &Arc<dyn Disk>,
+    dir: &Path,
+    upto: u32,
+    segment_bytes: u64,
+    keep: &Keep<'_>,
+) -> Result<()> {
     let listing = segment::list(&**disk, dir)?;
     let before = listing.checkpoints.last().copied();
     let segments: Vec<u32> =
@@ -33,7 +39,8 @@ pub(crate) fn write(disk: &Arc<dyn Disk>, dir: &Path, upto: u32, segment_bytes: 
         disk.remove_dir_all(&tmp).context("remove an unfinished checkpoint")?;
     }
     disk.create_dir_all(&tmp).context("create checkpoint")?;
-    let mut out = Out { segments: Segments::create(disk.clone(), &tmp, 0, segment_bytes)?, keep, bytes: Vec::new() };
+    let mut out =
+        Out { segments: Segments::create(disk.clone(), &tmp, 0, segment_bytes)?, keep, bytes: Vec::new() };
     if let Some(before) = before {
         let dir = segment::checkpoint_path(dir, before);
         for number in segment::list(&**disk, &dir)?.segments {

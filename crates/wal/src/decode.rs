@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use dolmen_model::{
-    CUSTOM_BUCKETS_SCHEMA, Error, FloatHistogram, HistLayout, Histogram, IntHistogram, Labels, ResetHint, Result,
-    Span, Timestamp,
+    CUSTOM_BUCKETS_SCHEMA, Error, FloatHistogram, HistLayout, Histogram, IntHistogram, Labels, ResetHint,
+    Result, Span, Timestamp,
 };
 
 use crate::record::{HistogramRec, Record, SampleRec, SeriesRec, kind};
@@ -18,7 +18,9 @@ pub fn record(bytes: &[u8]) -> Result<Record> {
         kind::SAMPLES => Record::Samples(samples(b)?),
         kind::SAMPLES_ST => Record::Samples(samples_st(b)?),
         k @ (kind::HISTOGRAMS | kind::CUSTOM_HISTOGRAMS) => Record::Histograms(histograms(b, k, int)?),
-        k @ (kind::FLOAT_HISTOGRAMS | kind::CUSTOM_FLOAT_HISTOGRAMS) => Record::Histograms(histograms(b, k, float)?),
+        k @ (kind::FLOAT_HISTOGRAMS | kind::CUSTOM_FLOAT_HISTOGRAMS) => {
+            Record::Histograms(histograms(b, k, float)?)
+        }
         kind::HISTOGRAMS_ST => Record::Histograms(histograms_st(b, int)?),
         kind::FLOAT_HISTOGRAMS_ST => Record::Histograms(histograms_st(b, float)?),
         other => Record::Other(other),
@@ -34,7 +36,8 @@ fn series(mut b: Bytes<'_>) -> Result<Vec<SeriesRec>> {
         for _ in 0..b.count(2)? {
             pairs.push((b.text()?, b.text()?));
         }
-        let sorted = pairs.windows(2).all(|w| w[0].0 < w[1].0) && pairs.iter().all(|(_, value)| !value.is_empty());
+        let sorted =
+            pairs.windows(2).all(|w| w[0].0 < w[1].0) && pairs.iter().all(|(_, value)| !value.is_empty());
         let pairs = pairs.iter().copied();
         let labels = if sorted { Labels::from_sorted(pairs) } else { Labels::from_pairs(pairs) };
         out.push(SeriesRec { reference, labels });
@@ -106,7 +109,10 @@ fn histograms(mut b: Bytes<'_>, kind: u8, one: One) -> Result<Vec<HistogramRec>>
         let t = t0.wrapping_add(b.varint()?);
         let histogram = one(&mut b)?;
         if histogram.layout().is_custom() != custom {
-            return Err(Error::corrupt(format!("schema {} in record type {kind}", histogram.layout().schema)));
+            return Err(Error::corrupt(format!(
+                "schema {} in record type {kind}",
+                histogram.layout().schema
+            )));
         }
         out.push(HistogramRec { reference, t, histogram });
     }
@@ -164,7 +170,12 @@ fn spans(b: &mut Bytes<'_>, layout: &mut HistLayout) -> Result<()> {
     Ok(())
 }
 
-fn tail(b: &mut Bytes<'_>, mut layout: HistLayout, positive: usize, negative: usize) -> Result<Arc<HistLayout>> {
+fn tail(
+    b: &mut Bytes<'_>,
+    mut layout: HistLayout,
+    positive: usize,
+    negative: usize,
+) -> Result<Arc<HistLayout>> {
     if layout.buckets() != (positive, negative) {
         return Err(Error::corrupt(format!(
             "histogram has {positive} and {negative} buckets, its spans {:?}",

@@ -19,7 +19,11 @@ pub fn series_begin(out: &mut Vec<u8>) {
 }
 
 /// Adds a series to a record of series; its labels come sorted by name.
-pub fn series<'a>(out: &mut Vec<u8>, reference: u64, labels: impl Iterator<Item = (&'a str, &'a str)> + Clone) {
+pub fn series<'a>(
+    out: &mut Vec<u8>,
+    reference: u64,
+    labels: impl Iterator<Item = (&'a str, &'a str)> + Clone,
+) {
     put_u64(out, reference);
     put_uvarint(out, labels.clone().count() as u64);
     for (name, value) in labels {

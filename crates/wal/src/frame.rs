@@ -103,7 +103,11 @@ impl Assembler {
             let len = usize::from(u16::from_be_bytes([page[pos + 1], page[pos + 2]]));
             let crc = u32::from_be_bytes([page[pos + 3], page[pos + 4], page[pos + 5], page[pos + 6]]);
             let Some(data) = page.get(pos + HEADER..pos + HEADER + len) else {
-                let why = if page.len() < PAGE { "fragment ends early" } else { "fragment reaches beyond its page" };
+                let why = if page.len() < PAGE {
+                    "fragment ends early"
+                } else {
+                    "fragment reaches beyond its page"
+                };
                 self.damage(pos, why, on)?;
                 pos = page.len();
                 break;
@@ -191,12 +195,7 @@ impl Assembler {
         result
     }
 
-    fn damage(
-        &mut self,
-        pos: usize,
-        why: &str,
-        on: &mut dyn FnMut(Event<'_>) -> Result<()>,
-    ) -> Result<()> {
+    fn damage(&mut self, pos: usize, why: &str, on: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<()> {
         (self.open, self.lost) = (false, true);
         on(Event::Damage(Damage { at: self.at + pos as u64, why: why.to_owned() }))
     }
@@ -204,7 +203,8 @@ impl Assembler {
 
 fn decompress(flags: u8, data: &[u8], out: &mut Vec<u8>) -> Result<()> {
     out.clear();
-    let too_long = |n: usize| Error::corrupt(format!("record claims {n} bytes in {} compressed ones", data.len()));
+    let too_long =
+        |n: usize| Error::corrupt(format!("record claims {n} bytes in {} compressed ones", data.len()));
     if flags == SNAPPY {
         let bad = |e: snap::Error| Error::corrupt(format!("decompress record: {e}"));
         let len = snap::raw::decompress_len(data).map_err(bad)?;

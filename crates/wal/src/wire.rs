@@ -84,7 +84,10 @@ impl<'a> Bytes<'a> {
     pub fn count(&mut self, bytes_each: usize) -> Result<usize> {
         let n = self.uvarint()?;
         if n > (self.0.len() / bytes_each) as u64 {
-            return Err(Error::corrupt(format!("record claims {n} parts and has {} bytes left", self.0.len())));
+            return Err(Error::corrupt(format!(
+                "record claims {n} parts and has {} bytes left",
+                self.0.len()
+            )));
         }
         Ok(n as usize)
     }

@@ -6,8 +6,8 @@
 //! ```
 
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::Sender;
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 use std::time::Instant;
 
 use dolmen_ctx::{Disk, DiskFile};
@@ -107,7 +107,10 @@ impl Segments {
         }
         // Whether this works or not: what is cut off here is written again.
         if let Err(e) = self.file.truncate(self.synced) {
-            tracing::warn!(segment = self.number, "segment cannot be cut back, a later start will find it torn: {e}");
+            tracing::warn!(
+                segment = self.number,
+                "segment cannot be cut back, a later start will find it torn: {e}"
+            );
         }
         self.next()
     }

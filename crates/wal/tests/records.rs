@@ -9,8 +9,16 @@ use dolmen_wal::{HistogramRec, Record, SampleRec, SeriesRec, decode, encode};
 use proptest::prelude::*;
 
 fn layout() -> impl Strategy<Value = HistLayout> {
-    let spans = || prop::collection::vec((-9i32..9, 0u32..4).prop_map(|(offset, length)| Span { offset, length }), 0..4);
-    (prop_oneof![-4i32..=8, Just(CUSTOM_BUCKETS_SCHEMA)], any::<f64>(), spans(), spans(), prop::collection::vec(any::<f64>(), 0..5))
+    let spans = || {
+        prop::collection::vec((-9i32..9, 0u32..4).prop_map(|(offset, length)| Span { offset, length }), 0..4)
+    };
+    (
+        prop_oneof![-4i32..=8, Just(CUSTOM_BUCKETS_SCHEMA)],
+        any::<f64>(),
+        spans(),
+        spans(),
+        prop::collection::vec(any::<f64>(), 0..5),
+    )
         .prop_map(|(schema, zero_threshold, positive_spans, negative_spans, values)| HistLayout {
             schema,
             zero_threshold,
@@ -30,10 +38,26 @@ fn histogram() -> impl Strategy<Value = Histogram> {
             let floats = |b: &[i64]| b.iter().map(|d| f64::from_bits(*d as u64)).collect();
             if int {
                 let (positive_deltas, negative_deltas) = (positive.to_vec(), negative.to_vec());
-                Histogram::Int(IntHistogram { layout, count, zero_count, sum, hint, positive_deltas, negative_deltas })
+                Histogram::Int(IntHistogram {
+                    layout,
+                    count,
+                    zero_count,
+                    sum,
+                    hint,
+                    positive_deltas,
+                    negative_deltas,
+                })
             } else {
                 let (positive, negative) = (floats(positive), floats(negative));
-                Histogram::Float(FloatHistogram { layout, count: fcount, zero_count: fzero, sum, hint, positive, negative })
+                Histogram::Float(FloatHistogram {
+                    layout,
+                    count: fcount,
+                    zero_count: fzero,
+                    sum,
+                    hint,
+                    positive,
+                    negative,
+                })
             }
         },
     )

@@ -58,7 +58,8 @@ pub fn histogram_text(h: HistRef<'_>) -> String {
         }
         out
     };
-    let (positive, negative) = (buckets(&l.positive_spans, h.positive), buckets(&l.negative_spans, h.negative));
+    let (positive, negative) =
+        (buckets(&l.positive_spans, h.positive), buckets(&l.negative_spans, h.negative));
     let head = (l.schema, l.zero_threshold, h.count, h.zero_count, h.sum, &l.custom_values);
     format!("{head:?} {positive:?} {negative:?}")
 }
@@ -134,7 +135,12 @@ impl Held for Blocks {
                 while let Some(frame) = frames.next().await {
                     let Frame::Batch(batch) = frame? else { break };
                     let own = |label| batch.labels.get(label).iter().count() == ask.labels.len() + 1;
-                    let chunks = batch.series.iter().filter(|s| own(s.label)).flat_map(|s| &s.parts).flat_map(|p| &p.chunks);
+                    let chunks = batch
+                        .series
+                        .iter()
+                        .filter(|s| own(s.label))
+                        .flat_map(|s| &s.parts)
+                        .flat_map(|p| &p.chunks);
                     for chunk in chunks {
                         match holds(chunk, ask.t, ask.value.value()) {
                             Outcome::Older => {}
@@ -242,7 +248,8 @@ pub async fn read(from: &dyn Queryable, range: TimeRange, out: &mut Samples) {
                 let mut columns = Columns::default();
                 decode(chunk.encoding, &chunk.data, i64::MIN, i64::MAX, &mut columns).unwrap();
                 let floats = columns.t.iter().zip(&columns.v).map(|(t, v)| (*t, Val::F(*v).text()));
-                let histograms = (0..columns.h.len()).map(|i| (columns.h.t[i], histogram_text(columns.h.view(i))));
+                let histograms =
+                    (0..columns.h.len()).map(|i| (columns.h.t[i], histogram_text(columns.h.view(i))));
                 let all: Vec<_> = floats.chain(histograms).collect();
                 assert!(all.len() <= 120, "{} samples in a chunk", all.len());
                 assert_eq!(all.iter().map(|s| s.0).min(), Some(chunk.mint));
@@ -256,7 +263,6 @@ pub async fn read(from: &dyn Queryable, range: TimeRange, out: &mut Samples) {
     }
     panic!("the stream has no end frame");
 }
-
 
 /// A label set as it is answered.
 pub fn answered(labels: &Labels) -> Labels {
