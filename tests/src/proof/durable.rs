@@ -42,8 +42,11 @@ pub fn run(figures: &mut Figures) -> Result<()> {
     for thread in threads {
         ids.extend(thread.join().map_err(|_| anyhow::anyhow!("a sender panicked"))??);
     }
-    // strace passes the signal on and ends with its child.
-    dolmen.process.stop(Duration::from_secs(60))?;
+    // strace ends with its child, and passes no signal on.
+    let child = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", dolmen.process.pid()))?;
+    place::run(Command::new("kill").args(["-TERM", child.trim()]))?;
+    let status = dolmen.process.wait(Duration::from_secs(60))?;
+    ensure!(status.success(), "SIGTERM: {status}");
     let synced = judge(&trace, &ids)?;
     figures.note("batches", ids.len());
     figures.note("acknowledged_after_sync", synced);
