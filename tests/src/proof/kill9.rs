@@ -19,14 +19,16 @@ const SAMPLES_MIN: u64 = 10_000_000;
 /// Rounds whose kill waits for a cut or an upload under way.
 const AIMED: u64 = 40;
 const WRITERS: u32 = 4;
+/// Time between two batches of a writer: all rounds together write some twenty million samples.
+const PACE_MS: u32 = 12;
 
 pub fn run(figures: &mut Figures) -> Result<()> {
     let dir = place::scratch("kill9")?;
     let data = dir.path().join("data");
     let data_dir = data.display().to_string();
     // Blocks of two minutes of data time, written far faster than time passes.
-    let shape = Shape { start: now() - 12 * 3_600_000, step: 1000, series: 500, depth: 4 };
-    let mut writers = Writers::start(dir.path(), shape, WRITERS, 0)?;
+    let shape = Shape { start: now() - 12 * 3_600_000, step: 1000, series: 500, depth: 1 };
+    let mut writers = Writers::start(dir.path(), shape, WRITERS, PACE_MS)?;
     let rounds = match std::env::var("DOLMEN_KILL9_ROUNDS") {
         Ok(text) => text.parse().context("DOLMEN_KILL9_ROUNDS")?,
         Err(_) => ROUNDS,

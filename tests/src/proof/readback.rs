@@ -18,7 +18,7 @@ pub fn check(client: &Client, writers: &Writers, since: &mut [u64]) -> Result<u6
         // In slices, so that one answer stays some megabytes.
         let mut at = from;
         while at < to {
-            let end = to.min(at + 200);
+            let end = to.min(at + (800 / depth).max(1));
             compared += slice(client, &writers.shape, writer, at * depth, end * depth)?;
             at = end;
         }
