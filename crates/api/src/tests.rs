@@ -5,3 +5,4 @@ mod golden;
 mod limits;
 mod requests;
 mod stores;
+mod values;

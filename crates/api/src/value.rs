@@ -120,7 +120,8 @@ fn matrix_piece(s: &Series, part: Part, place: usize, out: &mut Json, until: usi
             if i == 0 && !s.floats.is_empty() {
                 out.raw(",\"values\":[");
             }
-            while out.len() < until && i < s.floats.len() {
+            // At least one point a call: what opens the list is written once.
+            while i < s.floats.len() && (i == 0 || out.len() < until) {
                 out.comma(i);
                 let (t, v) = s.floats[i];
                 out.float_point(t, v);
@@ -136,7 +137,7 @@ fn matrix_piece(s: &Series, part: Part, place: usize, out: &mut Json, until: usi
             if i == 0 && !s.histograms.is_empty() {
                 out.raw(",\"histograms\":[");
             }
-            while out.len() < until && i < s.histograms.len() {
+            while i < s.histograms.len() && (i == 0 || out.len() < until) {
                 out.comma(i);
                 let (t, h) = &s.histograms[i];
                 out.histogram_point(*t, h);

@@ -14,6 +14,9 @@ pub use error::{Context, Error, Kind, Result};
 mod labels;
 pub use labels::{LabelBlock, LabelBlockBuilder, Labels, LabelsBuilder, LabelsRef, METRIC_NAME};
 
+mod pattern;
+pub use pattern::whole_regex;
+
 mod matcher;
 pub use matcher::{MatchOp, Matcher};
 

@@ -3,10 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use regex_automata::meta::Regex;
 use smol_str::SmolStr;
 
-use crate::{Error, Result};
+use crate::Result;
+use crate::pattern::Pattern;
 
 /// How a matcher compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,7 +27,7 @@ pub struct Matcher {
     name: SmolStr,
     op: MatchOp,
     value: SmolStr,
-    pattern: Option<Arc<Regex>>,
+    pattern: Option<Arc<Pattern>>,
 }
 
 impl Matcher {
@@ -36,9 +36,7 @@ impl Matcher {
         let (name, value) = (name.into(), value.into());
         let pattern = match op {
             MatchOp::Eq | MatchOp::Ne => None,
-            MatchOp::Re | MatchOp::Nre => Some(Arc::new(
-                Regex::new(&format!("^(?s:{value})$")).map_err(|e| Error::invalid(e.to_string()))?,
-            )),
+            MatchOp::Re | MatchOp::Nre => Some(Arc::new(Pattern::new(&value)?)),
         };
         Ok(Matcher { name, op, value, pattern })
     }
@@ -68,8 +66,8 @@ impl Matcher {
         match (&self.pattern, self.op) {
             (None, MatchOp::Eq) => self.value == value,
             (None, _) => self.value != value,
-            (Some(p), MatchOp::Re) => p.is_match(value),
-            (Some(p), _) => !p.is_match(value),
+            (Some(p), MatchOp::Re) => p.matches(value),
+            (Some(p), _) => !p.matches(value),
         }
     }
 
@@ -78,14 +76,20 @@ impl Matcher {
         self.matches("")
     }
 
-    /// The values that a positive matcher can only pass, where they are few and known.
+    /// The values that a pattern matches, where they are few and known.
     pub fn set_matches(&self) -> Option<&[SmolStr]> {
-        None
+        match self.pattern.as_deref() {
+            Some(Pattern::Values(values)) => Some(values),
+            _ => None,
+        }
     }
 
-    /// A prefix that every value passing a `=~` matcher has.
+    /// A prefix that every value has which a pattern matches.
     pub fn prefix(&self) -> Option<&str> {
-        None
+        match self.pattern.as_deref() {
+            Some(Pattern::Regex { prefix, .. }) if !prefix.is_empty() => Some(prefix),
+            _ => None,
+        }
     }
 }
 

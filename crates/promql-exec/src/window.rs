@@ -91,9 +91,6 @@ pub async fn range_call<'a>(env: &'a Env, call: &'a RangeCall, grid: Grid) -> Re
     for scalar in &call.scalars {
         args.push(crate::eval::scalar(env, scalar, grid).await?);
     }
-    if call.function.name == "quantile_over_time" {
-        crate::aggregate::check_quantile(env, &args[0], call.pos);
-    }
     let job = WindowJob::new(env, call, grid, args);
     let (batches, named) = match &call.range {
         Range::Select { selector, range } => {

@@ -1,6 +1,10 @@
 //! Parts of a date in UTC: `year`, `hour`, `day_of_week`, …
 
 const DAY: i64 = 86_400;
+/// 2^63.
+const BEYOND: f64 = 9_223_372_036_854_775_808.0;
+/// From the day that times are counted from to the epoch: 1 March of the year −292,277,022,400, as Go has it.
+const DAYS_BEFORE: u64 = 719_162 + 730_692_556 * 146_097 + 306;
 
 /// A part of a date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,14 +28,19 @@ pub enum Part {
 }
 
 impl Part {
-    /// The part of a time in seconds since the Unix epoch; fractions are cut off. NaN for what is no time.
+    /// The part of a time in seconds since the Unix epoch; fractions are cut off.
+    ///
+    /// What is no time, NaN or beyond 64 bits, is the least of them, and times are counted from a day so far
+    /// back that the least wraps around: Prometheus' answers on amd64.
     pub fn of_seconds(self, seconds: f64) -> f64 {
-        // Within ±2^60 nothing below overflows.
-        if seconds.abs() < (1i64 << 60) as f64 { self.of(seconds as i64) } else { f64::NAN }
+        let known = seconds >= -BEYOND && seconds < BEYOND;
+        let seconds = if known { seconds as i64 } else { i64::MIN };
+        let counted = (seconds as u64).wrapping_add(DAYS_BEFORE * DAY as u64);
+        let day = (counted / DAY as u64).wrapping_sub(DAYS_BEFORE) as i64;
+        self.of(day, (counted % DAY as u64) as i64)
     }
 
-    fn of(self, seconds: i64) -> f64 {
-        let (day, second) = (seconds.div_euclid(DAY), seconds.rem_euclid(DAY));
+    fn of(self, day: i64, second: i64) -> f64 {
         let (year, month, day_of_month) = civil(day);
         let n = match self {
             Part::Minute => second / 60 % 60,

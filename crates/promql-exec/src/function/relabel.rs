@@ -1,7 +1,7 @@
 //! `label_replace` and `label_join`: new label sets from old ones, sample values untouched.
 
 use dolmen_model::{Error, Labels, LabelsRef, METRIC_NAME, Result};
-use dolmen_promql_parser::has_stray_bytes;
+use dolmen_promql_parser::{check_regex, has_stray_bytes};
 use regex_automata::meta::Regex;
 use regex_automata::util::captures::Captures;
 
@@ -28,9 +28,9 @@ enum Piece {
 impl Relabel {
     /// `label_replace(v, to, template, from, pattern)`.
     pub fn replace(to: &str, template: &str, from: &str, pattern: &str) -> Result<Relabel> {
-        let compiled = Regex::new(&format!("^(?s:{pattern})$")).map_err(|_| {
-            Error::invalid(format!("invalid regular expression in label_replace(): {pattern}"))
-        })?;
+        let invalid = || Error::invalid(format!("invalid regular expression in label_replace(): {pattern}"));
+        check_regex(pattern).map_err(|_| invalid())?;
+        let compiled = dolmen_model::whole_regex(pattern).map_err(|_| invalid())?;
         check_name("destination", to, "label_replace")?;
         let template = parse_template(template, &compiled);
         let rule = Rule::Replace { from: from.to_owned(), pattern: compiled, template };
