@@ -31,7 +31,7 @@ use crate::stripe::Stripe;
 pub const BLOCK_SOURCE: &str = "receive";
 
 /// How long readers are waited for before chunks are dropped.
-const READERS_PATIENCE: Duration = Duration::from_secs(300);
+const READERS_PATIENCE: Duration = Duration::from_secs(60);
 
 /// What is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -210,9 +210,7 @@ impl Head {
     /// Forgets what the blocks hold that were cut so far; they are readable elsewhere by now.
     pub async fn settle(self: &Arc<Head>) -> Result<()> {
         if !self.readers.drained(READERS_PATIENCE).await {
-            tracing::warn!(
-                "queries have read for five minutes: memory of cut blocks is kept until the next cut"
-            );
+            tracing::warn!("queries have read for a minute: memory of cut blocks is kept until the next cut");
             return Ok(());
         }
         let head = self.clone();

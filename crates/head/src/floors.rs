@@ -62,10 +62,17 @@ pub fn read(disk: &dyn Disk, settings: &HeadSettings) -> Result<Floors> {
             if ulid::Ulid::from_string(&name).is_err() || !disk.exists(&path) {
                 continue;
             }
-            let meta = Meta::parse(&disk.read(&path).context("read meta.json")?)
-                .context(&format!("parse {}", path.display()))?;
+            let bytes = disk.read(&path).context("read meta.json")?;
+            let meta = match Meta::parse(&bytes) {
+                Ok(meta) => meta,
+                // Ours are whole before they get their name, and their cut stands in the file as well.
+                Err(e) => {
+                    tracing::error!(path = %path.display(), "not taken for a block that was cut: {e}");
+                    continue;
+                }
+            };
             // Blocks that were put here by others, or compacted, end below a cut of ours or belong to no stream.
-            if !meta.thanos.as_ref().is_some_and(|t| t.source == crate::cut::BLOCK_SOURCE) {
+            if meta.thanos.as_ref().is_none_or(|t| t.source != crate::cut::BLOCK_SOURCE) {
                 continue;
             }
             let labels = stream_labels(settings, &meta.external_labels());

@@ -4,6 +4,7 @@
 //! a block already; those that a checkpoint and a segment both hold are skipped.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use dolmen_model::{Labels, Result, Timestamp};
@@ -12,11 +13,19 @@ use dolmen_wal::{Record, Replay};
 use crate::canonical;
 use crate::head::Head;
 use crate::series::Hot;
+use crate::stream::Stream;
 use crate::stripe::{Outcome, Value};
 
 /// Reads the log into an empty head.
 pub fn run(head: &Head, replay: Replay) -> Result<()> {
-    let mut state = State { head, places: HashMap::default(), last_ref: 0, bytes: Vec::new(), unknown: 0 };
+    let mut state = State {
+        head,
+        places: HashMap::default(),
+        streams: Vec::new(),
+        last_ref: 0,
+        bytes: Vec::new(),
+        unknown: 0,
+    };
     let mut samples = 0u64;
     replay.run(|record| {
         match record {
@@ -49,6 +58,7 @@ pub fn run(head: &Head, replay: Replay) -> Result<()> {
 struct State<'a> {
     head: &'a Head,
     places: HashMap<u64, (usize, u32), foldhash::fast::RandomState>,
+    streams: Vec<Arc<Stream>>,
     last_ref: u64,
     bytes: Vec<u8>,
     unknown: u64,
@@ -94,7 +104,11 @@ impl State<'_> {
             return;
         };
         let mut stripe = self.head.stripes[*at].lock();
-        let Some(stream) = self.head.streams.get(stripe.hot(*local).stream) else { return };
+        let id = stripe.hot(*local).stream as usize;
+        if id >= self.streams.len() {
+            self.streams = self.head.streams.all();
+        }
+        let stream = &self.streams[id];
         // A block holds it, or no block of ours could.
         if t < stream.floor().max(0) || t / self.head.settings.block_ms > i64::from(u32::MAX) {
             return;

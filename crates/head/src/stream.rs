@@ -48,10 +48,15 @@ impl Stream {
 
     /// Notes stored samples.
     pub fn saw(&self, first: Timestamp, last: Timestamp) {
-        self.newest.fetch_max(last, Ordering::SeqCst);
-        // In this order: see `end_walk`.
-        self.since.fetch_min(first, Ordering::SeqCst);
-        self.oldest.fetch_min(first, Ordering::SeqCst);
+        // Mostly nothing changes, and writers on other cores are left alone. In this order: see `end_walk`.
+        if self.newest.load(Ordering::SeqCst) < last {
+            self.newest.fetch_max(last, Ordering::SeqCst);
+        }
+        for lowest in [&self.since, &self.oldest] {
+            if lowest.load(Ordering::SeqCst) > first {
+                lowest.fetch_min(first, Ordering::SeqCst);
+            }
+        }
     }
 
     /// A walk over all series begins, which looks for the oldest sample. One at a time.

@@ -1,5 +1,7 @@
 //! What a series costs in memory: printed, and bounded with room.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod common;
 
 use std::sync::Arc;

@@ -1,6 +1,8 @@
 //! A head against a naive model: random batches, with samples out of order and duplicates, histograms of all
 //! kinds, cuts, restarts and losses of power in between. What was acknowledged is read back, once.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod common;
 
 use std::collections::BTreeMap;
@@ -18,10 +20,13 @@ use proptest::prelude::*;
 
 const START: i64 = 1_800_000_000_000;
 
+/// A series, and of each sample: time from now, kind, number.
+type Sent = (u8, Vec<(i64, u8, u8)>);
+
 #[derive(Clone, Debug)]
 enum Op {
-    /// Series, and of each: time from now, kind, number.
-    Batch(Vec<(u8, Vec<(i64, u8, u8)>)>),
+    /// Appends.
+    Batch(Vec<Sent>),
     /// Sends all of the newest batches again.
     Again,
     Cut,
@@ -182,7 +187,7 @@ async fn run(ops: Vec<Op>) {
         match &op {
             Op::Batch(series) => {
                 now += 9_000;
-                let of = |(s, samples): &(u8, Vec<(i64, u8, u8)>)| {
+                let of = |(s, samples): &Sent| {
                     let samples = samples.iter().map(|(t, kind, n)| (now + t * 1000, value(*kind, *n)));
                     (labels(*s), samples.collect())
                 };
@@ -198,10 +203,10 @@ async fn run(ops: Vec<Op>) {
                 let how = if matches!(op, Op::Flush) { How::Flush } else { How::Due };
                 world.cut(how).await;
                 model.cut(how);
-                if matches!(op, Op::SlowCut) {
-                    if let Some(batch) = recent.last() {
-                        send(&world, &mut model, batch).await;
-                    }
+                if matches!(op, Op::SlowCut)
+                    && let Some(batch) = recent.last()
+                {
+                    send(&world, &mut model, batch).await;
                 }
                 world.settle().await;
                 assert!(!world.head.due());

@@ -1,12 +1,14 @@
 //! What is taken and what is refused, cuts, queries: case by case.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod common;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use common::disk::{FaultyDisk, Refuse};
+use common::disk::{CrashDisk, FaultyDisk, Refuse};
 use common::{BLOCK_MS, Samples, Val, World, answered, block_on, read, settings};
 use dolmen_ctx::{Ctx, ManualClock, RealDisk};
 use dolmen_head::{HeadReader, How};
@@ -307,5 +309,51 @@ fn selects_and_labels() {
         let mut all = Samples::new();
         read(&reader, TimeRange::ALL, &mut all).await;
         assert_eq!(all.len(), 4);
+    });
+}
+
+/// Writers and cuts at once, and power is lost at some moment: what was acknowledged before is there, once.
+#[test]
+fn power_is_lost_under_load() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
+    runtime.block_on(async {
+        for lost_at in (20..300).step_by(7) {
+            let disk = CrashDisk::default();
+            let settings = settings("/data".as_ref());
+            let clock = Arc::new(ManualClock::new(NOW));
+            let w = Arc::new(World::open(Arc::new(disk.clone()), settings.clone(), clock.clone()).await);
+            disk.lose_power_at(disk.ops() + lost_at);
+            let writers: Vec<_> = (0..4)
+                .map(|writer| {
+                    let (w, disk) = (w.clone(), disk.clone());
+                    tokio::spawn(async move {
+                        let mut acknowledged = Vec::new();
+                        for step in 0..40 {
+                            let (t, name) = (step * 4000, format!("m{writer}"));
+                            send(&w, &name, &name, &[(t, 1.0)]).await;
+                            acknowledged.push((disk.ops(), name, t));
+                        }
+                        acknowledged
+                    })
+                })
+                .collect();
+            for _ in 0..3 {
+                tokio::task::yield_now().await;
+                let world = w.clone();
+                tokio::task::spawn_blocking(move || block_on(world.cut(How::Due))).await.unwrap();
+                w.settle().await;
+            }
+            let mut acknowledged = Vec::new();
+            for writer in writers {
+                acknowledged.extend(writer.await.unwrap());
+            }
+            let Some(after) = disk.after_loss() else { continue };
+            let lost_at = disk.lost_at();
+            let all = World::open(Arc::new(after), settings, clock).await.everything().await;
+            for (ops, name, t) in acknowledged.iter().filter(|(ops, ..)| *ops < lost_at) {
+                let found = all.get(&answered(&series(name, name))).is_some_and(|s| s.contains_key(t));
+                assert!(found, "{name} at {t}, acknowledged after change {ops}, lost at change {lost_at}");
+            }
+        }
     });
 }

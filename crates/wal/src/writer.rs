@@ -192,12 +192,17 @@ impl Writer {
         let mut spare = Group::default();
         loop {
             match self.take(spare) {
-                Work::Write(group, position) => spare = self.commit(group, position),
+                Work::Write(group, position) => match self.commit(group, position) {
+                    Some(group) => spare = group,
+                    // What comes after what is lost must not be written.
+                    None => return,
+                },
                 Work::Sync => {
                     // In this mode a failed sync is told by the next write that fails.
                     if let Err(e) = self.sync() {
                         tracing::error!("sync the log: {e}");
                         self.metrics.failures.inc();
+                        self.synced = Instant::now();
                     }
                     spare = Group::default();
                 }
@@ -232,8 +237,9 @@ impl Writer {
         }
     }
 
-    /// Writes a group, however long that takes; gives its memory back.
-    fn commit(&mut self, mut group: Group, position: u64) -> Group {
+    /// Writes a group, however long that takes; gives its memory back. `None`: the log is to be closed, and the
+    /// disk refuses still.
+    fn commit(&mut self, mut group: Group, position: u64) -> Option<Group> {
         let mut result = self.write(&mut group);
         while let Err(e) = result {
             self.metrics.failures.inc();
@@ -242,7 +248,7 @@ impl Writer {
                 let _gone = asker.send(Err(e.clone()));
             }
             if !self.pause(Error::new(Kind::Retry, format!("the log cannot be written: {e}"))) {
-                return group;
+                return None;
             }
             result = self.segments.give_up();
             if result.is_ok() {
@@ -261,7 +267,7 @@ impl Writer {
         state.failed = None;
         state.durable = position;
         state.tell(position, &Ok(()));
-        group
+        Some(group)
     }
 
     /// Tells all who wait and waits a while; false where the log is to be closed.

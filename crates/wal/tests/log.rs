@@ -1,5 +1,7 @@
 //! A log on a disk that behaves, and on one that does not.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod disk;
 
 use std::sync::Arc;
@@ -8,7 +10,7 @@ use std::time::Duration;
 use disk::{FaultyDisk, Refuse};
 use dolmen_ctx::{Disk, RealDisk};
 use dolmen_model::Kind;
-use dolmen_wal::{PAGE, Record, ReplayReport, SampleRec, Wal, WalMetrics, WalSettings, encode};
+use dolmen_wal::{PAGE, Record, ReplayReport, SampleRec, SyncMode, Wal, WalMetrics, WalSettings, encode};
 use futures::executor::block_on;
 use tempfile::TempDir;
 
@@ -144,7 +146,9 @@ fn a_torn_end_is_cut_and_told_once() {
 fn damage_in_the_middle_is_told_and_the_rest_read() {
     let dir = tempfile::tempdir().unwrap();
     let log = open(&dir);
-    (0..200).for_each(|i| drop(log.wal.enqueue(&[&samples(i * 100, 100)]).unwrap()));
+    for i in 0..200 {
+        log.wal.enqueue(&[&samples(i * 100, 100)]).unwrap();
+    }
     log.wal.close().unwrap();
     let mut bytes = std::fs::read(dir.path().join("00000001")).unwrap();
     bytes[3000] ^= 1;
@@ -173,7 +177,9 @@ fn a_checkpoint_replaces_segments() {
         encode::series(&mut series, reference, [("a", "b")].into_iter());
     }
     log.wal.enqueue(&[&series]).unwrap();
-    (0..100).for_each(|i| drop(log.wal.enqueue(&[&samples(i * 100, 100)]).unwrap()));
+    for i in 0..100 {
+        log.wal.enqueue(&[&samples(i * 100, 100)]).unwrap();
+    }
     let segment = log.wal.cut_segment().unwrap();
     assert_eq!(log.wal.cut_segment().unwrap(), segment, "an empty segment is not cut");
     log.wal.enqueue(&[&samples(10_000, 100)]).unwrap();
@@ -229,7 +235,41 @@ fn a_log_that_cannot_be_written_closes_with_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let disk = Arc::new(FaultyDisk::default());
     let log = open_on(&dir, disk.clone());
-    disk.refuse(Some(Refuse::Sync));
-    log.wal.enqueue(&[&samples(0, 10)]).unwrap();
-    assert!(log.wal.close().is_err());
+    disk.refuse(Some(Refuse::Write));
+    let first = log.wal.enqueue(&[&samples(0, 10)]).unwrap();
+    assert!(block_on(log.wal.durable(first)).is_err());
+    // What follows must not be written where what came before is lost.
+    let second = log.wal.enqueue(&[&samples(10, 10)]).unwrap();
+    let wait = std::thread::spawn({
+        let disk = disk.clone();
+        move || {
+            std::thread::sleep(Duration::from_millis(2));
+            disk.refuse(None);
+        }
+    });
+    let closed = log.wal.close();
+    let kept = block_on(log.wal.durable(second));
+    wait.join().unwrap();
+    let seen = open(&dir).seen;
+    match closed {
+        Ok(()) => assert_eq!((kept.is_ok(), seen), (true, (0..20).collect())),
+        Err(_) => assert_eq!((kept.is_ok(), seen), (false, vec![])),
+    }
+}
+
+#[test]
+fn syncs_now_and_then() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Arc::new(FaultyDisk::default());
+    let settings = WalSettings { sync: SyncMode::Every(Duration::from_millis(30)), ..settings() };
+    let (wal, _) = Wal::open(dir.path(), disk.clone(), settings, WalMetrics::default()).unwrap();
+    let before = disk.syncs();
+    for i in 0..20 {
+        block_on(wal.durable(wal.enqueue(&[&samples(i, 1)]).unwrap())).unwrap();
+    }
+    assert!(disk.syncs() - before <= 2, "nobody waits for a sync");
+    std::thread::sleep(Duration::from_millis(200));
+    assert!((1..=3).contains(&(disk.syncs() - before)), "{} syncs", disk.syncs() - before);
+    drop(wal);
+    assert_eq!(open(&dir).seen, (0..20).collect::<Vec<_>>());
 }

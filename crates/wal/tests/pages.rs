@@ -1,5 +1,7 @@
 //! Pages: records come back in order; damage costs no record beyond its page.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use dolmen_wal::{Assembler, Event, PAGE, frame};
 use proptest::prelude::*;
 

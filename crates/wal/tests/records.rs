@@ -1,5 +1,7 @@
 //! Records: what is encoded is decoded; bytes that are none are refused without a panic.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::sync::Arc;
 
 use dolmen_model::{

@@ -1,5 +1,6 @@
 //! A head with blocks beside it, and what both hold together.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 #![allow(dead_code, reason = "each test program uses a part")]
 
 #[path = "../../../wal/tests/disk/mod.rs"]

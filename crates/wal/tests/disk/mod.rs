@@ -1,5 +1,6 @@
 //! Disks for tests: one that refuses when told to, and one that forgets what was not synced.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 #![allow(dead_code, reason = "each test program uses a part")]
 
 use std::collections::BTreeMap;
@@ -179,6 +180,11 @@ impl CrashDisk {
     /// Power is lost just before change number `at`, and nothing that was not synced is left.
     pub fn lose_power_at(&self, at: u64) {
         self.1.at.store(at, Ordering::SeqCst);
+    }
+
+    /// Before which change it is lost.
+    pub fn lost_at(&self) -> u64 {
+        self.1.at.load(Ordering::SeqCst)
     }
 
     /// The state after that loss of power.
