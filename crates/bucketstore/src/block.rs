@@ -94,21 +94,17 @@ impl BucketBlock {
         let header = header.context(format_args!("open block {}", self.ulid))?;
         BlockReader::with_header(ctx, source, (*self.meta).clone(), header).await
     }
-
-    /// A block that is gone means that the view is old.
-    fn note(&self, e: &Error) {
-        if e.kind() == Kind::NotFound {
-            self.common.stale.notify_one();
-        }
-    }
 }
 
 /// Reads ahead: the next batches are fetched while the reader works on this one, so that the blocks of a query
 /// fetch side by side, whichever of them the merge waits for.
-fn ahead(mut frames: FrameStream) -> FrameStream {
+fn ahead(mut frames: FrameStream, common: Arc<Common>) -> FrameStream {
     let (to, from) = mpsc::channel(1);
     let work = Ahead(tokio::spawn(async move {
         while let Some(frame) = frames.next().await {
+            if let Err(e) = &frame {
+                common.note(e);
+            }
             if to.send(frame).await.is_err() {
                 return;
             }
@@ -140,11 +136,12 @@ impl Queryable for BucketBlock {
 
     async fn select(&self, ctx: &Ctx, select: &Select) -> Result<FrameStream> {
         let asked = async { self.open(ctx).await?.select(ctx, select).await };
-        asked.await.map(ahead).inspect_err(|e| self.note(e))
+        let common = self.common.clone();
+        asked.await.map(|frames| ahead(frames, common)).inspect_err(|e| self.common.note(e))
     }
 
     async fn labels(&self, ctx: &Ctx, select: &Select, ask: LabelAsk) -> Result<Answer<Vec<SmolStr>>> {
         let asked = async { self.open(ctx).await?.labels(ctx, select, ask).await };
-        asked.await.inspect_err(|e| self.note(e))
+        asked.await.inspect_err(|e| self.common.note(e))
     }
 }

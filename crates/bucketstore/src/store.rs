@@ -48,6 +48,15 @@ pub(crate) struct Common {
     pub stale: Notify,
 }
 
+impl Common {
+    /// A block that is gone means that the view is old.
+    pub fn note(&self, e: &Error) {
+        if e.kind() == Kind::NotFound {
+            self.stale.notify_one();
+        }
+    }
+}
+
 /// The blocks of a bucket.
 pub struct BucketStore {
     common: Arc<Common>,

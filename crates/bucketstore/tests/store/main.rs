@@ -172,6 +172,38 @@ async fn a_broken_block_is_named_by_answers_over_its_time() {
 }
 
 #[tokio::test]
+async fn a_broken_chunk_is_named_and_the_rest_is_answered() {
+    let w = world();
+    w.block(1, &[1], &[X]).await;
+    w.block(2, &[2], &[Y, Z]).await;
+    let mut chunks = w.read(ulid(2), "chunks/000001").await;
+    let n = chunks.len();
+    chunks[n - 1] ^= 1;
+    w.put(ulid(2), "chunks/000001", chunks).await;
+    let (store, _) = w.store();
+    store.sync(&w.ctx).await.unwrap();
+    let (got, lacks) = ask(&w.ctx, store.queryables()).await.unwrap();
+    assert_eq!(got, times(&[X]));
+    let cause = &lacks.missing[0].cause;
+    assert!(cause.starts_with(&format!("block {}: chunks/000001: chunk at byte ", ulid(2))), "{cause}");
+    assert!(cause.ends_with("chunk fails its checksum"), "{cause}");
+}
+
+#[tokio::test]
+async fn who_leaves_while_it_opens_does_no_harm() {
+    let w = world();
+    w.block(1, &[1], &[X]).await;
+    let (store, _) = w.store();
+    store.sync(&w.ctx).await.unwrap();
+    w.faulty.fail("get", "index", Fault::Silence, 1);
+    let first = ask(&w.ctx, store.queryables());
+    assert!(tokio::time::timeout(Duration::from_millis(50), first).await.is_err());
+    let second = tokio::time::timeout(Duration::from_secs(1), ask(&w.ctx, store.queryables()));
+    assert_eq!(second.await.unwrap().unwrap(), (times(&[X]), Default::default()));
+    all_given_back(&w.ctx).await;
+}
+
+#[tokio::test]
 async fn faults_that_pass_are_not_seen() {
     let w = world();
     w.block(1, &[1], &[X, Y]).await;
