@@ -15,6 +15,8 @@ use crate::{ObjectPart, RangeOf, Why};
 
 /// Bytes fetched for a series entry where meta.json does not tell the longest.
 const ENTRY_GUESS: u64 = 4 << 10;
+/// Most bytes that are fetched for a series entry before its length is known.
+const ENTRY_GUESS_MAX: u64 = 64 << 10;
 
 /// Where a chunk is, and its time.
 #[derive(Clone, Copy, Debug)]
@@ -252,7 +254,7 @@ async fn entries(block: &Block, ctx: &Ctx, ids: &[u32]) -> Result<(Entries, dolm
         return Ok((Entries::Mapped(section, toc.series), held));
     }
     let told = block.meta.thanos.as_ref().map_or(0, |t| t.index_stats.series_max_size);
-    let most = if told > 0 { told } else { ENTRY_GUESS };
+    let most = if told > 0 { told.min(ENTRY_GUESS_MAX) } else { ENTRY_GUESS };
     let mut ranges: Vec<RangeOf> = Vec::with_capacity(ids.len());
     for (i, id) in ids.iter().enumerate() {
         let place = block.header.series_from(*id)?;

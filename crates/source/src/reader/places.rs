@@ -15,6 +15,8 @@ use crate::{ObjectPart, RangeOf, Why};
 
 /// Bytes fetched for a chunk where neither a neighbour nor meta.json tells more.
 const CHUNK_GUESS: u64 = 16 << 10;
+/// Most bytes that are fetched for a chunk before its length is known.
+const CHUNK_GUESS_MAX: u64 = 64 << 10;
 
 /// Fetches records: one wave, or none where the segments are mapped. Gives their bytes in the order asked.
 pub(crate) async fn read(block: &Block, ctx: &Ctx, places: &[ChunkAt]) -> Result<(Vec<Bytes>, Reservation)> {
@@ -62,7 +64,8 @@ fn expected(block: &Block, place: &ChunkAt) -> u64 {
 
 fn most(block: &Block) -> u64 {
     let told = block.meta.thanos.as_ref().map_or(0, |t| t.index_stats.chunk_max_size);
-    if told > 0 { told } else { CHUNK_GUESS }
+    // One long chunk shall not make all others dear: it is fetched once more.
+    if told > 0 { told.min(CHUNK_GUESS_MAX) } else { CHUNK_GUESS }
 }
 
 fn ranges(block: &Block, places: &[ChunkAt]) -> Result<Vec<RangeOf>> {

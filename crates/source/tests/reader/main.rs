@@ -188,6 +188,29 @@ fn three_waves_for_many_batches() {
 }
 
 #[test]
+fn order_holds_over_rounds_of_series() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut series = many();
+    // Three of four label sets have no samples in the range, so a limit takes several rounds.
+    for (i, (_, times)) in series.iter_mut().enumerate() {
+        *times = vec![if i / 3 % 4 == 0 { 0 } else { 900 }];
+    }
+    // `z` stands behind `q`: it changes the order within each three.
+    let (block, meta) = write(dir.path(), &series, &[("z", "west")]);
+    let external = Labels::from_pairs([("z", "west")]);
+    let all = Select::new(TimeRange::new(0, 100).unwrap(), []);
+    let want = expected(&series, &external, &all);
+    assert_eq!(want.len(), 375);
+    let (source, reader) = far(&block, meta);
+    for limit in [1, 130, 370, 374, 375, 376] {
+        let select = Select { limit: NonZeroU64::new(limit), ..all.clone() };
+        let (got, _) = run(collect(&reader, &Ctx::unbounded(), &select)).unwrap();
+        assert_eq!(times(got), want[..want.len().min(limit as usize)], "limit {limit}");
+        assert!(limit < 130 || source.waves() > 3, "one round: the test tests nothing");
+    }
+}
+
+#[test]
 fn memory_comes_from_the_budget_and_goes_back() {
     let dir = tempfile::tempdir().unwrap();
     let (block, meta) = write(dir.path(), &many(), &[]);
