@@ -117,7 +117,7 @@ async fn check(blocks: Vec<(Given, Vec<Stone>)>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 120, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
     #[test]
     fn merged_blocks_hold_the_same_samples(blocks in prop::collection::vec((block(), deletions()), 1..5)) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
