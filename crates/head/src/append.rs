@@ -21,7 +21,8 @@ use crate::head::Head;
 use crate::records::Records;
 use crate::series::Hot;
 use crate::stream::Stream;
-use crate::stripe::{Outcome, Stripe, Value};
+use crate::stripe::Stripe;
+use crate::value::{Outcome, Value};
 
 /// A sample that may be stored in a block already.
 #[derive(Clone, Debug)]

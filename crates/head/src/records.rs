@@ -10,7 +10,7 @@ use dolmen_model::{Context, Result, Timestamp};
 use dolmen_wal::{HistogramRec, SampleRec, Wal, encode};
 
 use crate::canonical;
-use crate::stripe::Value;
+use crate::value::Value;
 
 /// Reused from stripe to stripe.
 #[derive(Default)]

@@ -14,7 +14,7 @@ use crate::canonical;
 use crate::head::Head;
 use crate::series::Hot;
 use crate::stream::Stream;
-use crate::stripe::{Outcome, Value};
+use crate::value::{Outcome, Value};
 
 /// Reads the log into an empty head.
 pub fn run(head: &Head, replay: Replay) -> Result<()> {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use dolmen_ctx::Disk;
 use dolmen_model::{Context, Result, Timestamp};
 
+use crate::files::Segments;
 use crate::segment::{self, Listing, TMP};
-use crate::writer::Segments;
 use crate::{Record, decode, encode};
 
 /// What is still needed.

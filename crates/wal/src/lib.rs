@@ -28,6 +28,8 @@ pub use frame::{Assembler, Damage, Event, PAGE, frame};
 
 mod segment;
 
+mod files;
+
 mod checkpoint;
 
 mod writer;

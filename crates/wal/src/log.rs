@@ -12,11 +12,12 @@ use futures::channel::oneshot;
 use parking_lot::Mutex;
 
 use crate::checkpoint;
+use crate::files::Segments;
 use crate::metrics::WalMetrics;
 use crate::replay::Replay;
 use crate::segment;
 use crate::settings::WalSettings;
-use crate::writer::{Segments, Shared, Writer};
+use crate::writer::{Shared, Writer};
 
 /// A log that is written.
 pub struct Wal {
