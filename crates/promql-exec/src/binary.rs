@@ -417,10 +417,10 @@ impl<'a> Join<'a> {
             let mut remark = None;
             // The borrow of the operands ends here.
             let outcome = apply(self.node.op, l, r, &mut remark);
-            if let Some(remark) = remark {
-                if self.remarks[step].as_ref().is_none_or(|(before, _)| ordinal >= *before) {
-                    self.remarks[step] = Some((ordinal, remark));
-                }
+            if let Some(remark) = remark
+                && self.remarks[step].as_ref().is_none_or(|(before, _)| ordinal >= *before)
+            {
+                self.remarks[step] = Some((ordinal, remark));
             }
             if matches!(outcome, Outcome::Unfit) {
                 continue;

@@ -51,17 +51,12 @@ fn pin(e: &mut Expr, t: i64, inside: bool) -> bool {
         }
         ExprKind::Paren(of) => pin(of, t, inside),
         ExprKind::Unary(u) => pin(&mut u.expr, t, inside),
-        ExprKind::Binary(b) => {
-            let lhs = pin(&mut b.lhs, t, inside);
-            pin(&mut b.rhs, t, inside) && lhs
-        }
+        ExprKind::Binary(b) => pin(&mut b.lhs, t, inside) && pin(&mut b.rhs, t, inside),
         ExprKind::Call(c) => {
-            let all = c.args.iter_mut().fold(true, |all, arg| pin(arg, t, inside) && all);
-            all && !OF_THE_STEP.contains(&c.function.name)
+            !OF_THE_STEP.contains(&c.function.name) && c.args.iter_mut().all(|arg| pin(arg, t, inside))
         }
         ExprKind::Aggregate(a) => {
-            let of = pin(&mut a.expr, t, inside);
-            a.param.as_mut().is_none_or(|p| pin(p, t, inside)) && of
+            pin(&mut a.expr, t, inside) && a.param.as_mut().is_none_or(|p| pin(p, t, inside))
         }
     }
 }

@@ -1,3 +1,5 @@
+//! Scripts: what is read, and what counts as equal.
+
 use crate::series::{Written, line};
 use crate::{ExpectFail, Outcome, run};
 

@@ -64,17 +64,17 @@ pub fn pick(node: &Aggregate, param: &[f64], input: StepBatch) -> (StepBatch, An
     let mut out = StepBatch::with_capacity(input.steps(), 0);
     let mut rows: Vec<Option<usize>> = vec![None; input.len()];
     let mut kept: Vec<Vec<Entry>> = vec![Vec::new(); groups.labels.len()];
-    for step in 0..input.steps() {
+    for (step, param) in param.iter().copied().enumerate().take(input.steps()) {
         for heap in &mut kept {
             heap.clear();
         }
         match node.op {
             Aggregation::Topk | Aggregation::Bottomk => {
                 let top = node.op == Aggregation::Topk;
-                best(&input, step, &group_of, top, param[step], &mut kept, node, &mut notes);
+                best(&input, step, &group_of, top, param, &mut kept, node, &mut notes);
             }
             Aggregation::Limitk => {
-                let k = (param[step] as i64).max(0) as usize;
+                let k = (param as i64).max(0) as usize;
                 for row in 0..input.len() {
                     let heap = &mut kept[group_of[row] as usize];
                     if heap.len() < k && input.cell(row, step).is_some() {
@@ -84,7 +84,7 @@ pub fn pick(node: &Aggregate, param: &[f64], input: StepBatch) -> (StepBatch, An
             }
             _ => {
                 for row in 0..input.len() {
-                    if input.cell(row, step).is_some() && sampled(param[step], &input.heads[row].labels) {
+                    if input.cell(row, step).is_some() && sampled(param, &input.heads[row].labels) {
                         kept[group_of[row] as usize].push((0.0, row));
                     }
                 }

@@ -176,14 +176,12 @@ impl Table {
             }
             Aggregation::Avg => self.add_mean(at, v),
             Aggregation::Min => {
-                if first || self.a[at] > v || self.a[at].is_nan() {
-                    self.a[at] = v;
-                }
+                let old = self.a[at];
+                self.a[at] = if first || old > v || old.is_nan() { v } else { old };
             }
             Aggregation::Max => {
-                if first || self.a[at] < v || self.a[at].is_nan() {
-                    self.a[at] = v;
-                }
+                let old = self.a[at];
+                self.a[at] = if first || old < v || old.is_nan() { v } else { old };
             }
             Aggregation::Count => self.a[at] += 1.0,
             Aggregation::Group => self.a[at] = 1.0,

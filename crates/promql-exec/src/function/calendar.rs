@@ -33,7 +33,7 @@ impl Part {
     /// What is no time, NaN or beyond 64 bits, is the least of them, and times are counted from a day so far
     /// back that the least wraps around: Prometheus' answers on amd64.
     pub fn of_seconds(self, seconds: f64) -> f64 {
-        let known = seconds >= -BEYOND && seconds < BEYOND;
+        let known = (-BEYOND..BEYOND).contains(&seconds);
         let seconds = if known { seconds as i64 } else { i64::MIN };
         let counted = (seconds as u64).wrapping_add(DAYS_BEFORE * DAY as u64);
         let day = (counted / DAY as u64).wrapping_sub(DAYS_BEFORE) as i64;

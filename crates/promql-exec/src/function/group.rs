@@ -201,11 +201,10 @@ fn sources(call: &GroupCall<'_>, input: &StepBatch, notes: &mut Annotations) -> 
     let mut sources: Vec<Source> = Vec::new();
     let mut known: HashMap<Labels, usize> = HashMap::new();
     let mut source = |labels: Labels| {
-        let at = *known.entry(labels).or_insert_with_key(|labels| {
+        *known.entry(labels).or_insert_with_key(|labels| {
             sources.push(Source { labels: labels.clone(), buckets: Vec::new(), native: None });
             sources.len() - 1
-        });
-        at
+        })
     };
     let mut placed: Vec<(usize, Option<f64>, usize)> = Vec::new();
     for row in 0..input.len() {

@@ -11,7 +11,8 @@ pub fn find(name: &str) -> Option<MapFn> {
 
 /// `clamp` and its halves have no result where the bounds cross.
 fn clamped(v: f64, min: f64, max: f64) -> Option<f64> {
-    (!(max < min)).then(|| math::clamp(v, min, max))
+    let crossed = max < min;
+    (!crossed).then(|| math::clamp(v, min, max))
 }
 
 macro_rules! part {

@@ -200,3 +200,34 @@ fn lookback_of_the_call() {
     assert_eq!(at(0), r#"{__name__="limit", job="a"} 5"#);
     assert_eq!(at(30_000), "");
 }
+
+/// Scrapes every 10 s of a counter that grows by 1 a second; a replica's clock may be off a little.
+fn scrapes(from: i64, until: i64, lag: i64) -> Vec<(i64, f64)> {
+    (from..until).step_by(10).map(|t| (t, (t - lag) as f64)).collect()
+}
+
+#[test]
+fn replicas_are_one_series() {
+    let mut a = scrapes(0, 600, 0);
+    // The first replica was down for a while; the second reads a little late.
+    a.retain(|(t, _)| !(100..200).contains(t));
+    let source = Memory::default()
+        .replica("up_seconds_total", "a", &a)
+        .replica("up_seconds_total", "b", &scrapes(7, 600, 8))
+        .replica("up_seconds_total", "a", &a[40..])
+        .source();
+    let engine = Engine::new(all_syntax());
+    let at = |expr: &str, t: i64| {
+        let (ctx, opts) = (Ctx::unbounded(), QueryOpts::default());
+        text(&block_on(engine.instant(&ctx, &source, expr, t * 1000, &opts)).unwrap().value)
+    };
+    assert_eq!(at("count_over_time(up_seconds_total[10m])", 600), "{} 60", "one replica's at any time");
+    assert_eq!(at("resets(up_seconds_total[10m])", 600), "{} 0");
+    assert_eq!(
+        at("up_seconds_total[1m]", 140),
+        r#"{__name__="up_seconds_total"} 79@87 89@97 99@107 109@117 119@127 129@137"#
+    );
+    let rates = at("max_over_time(rate(up_seconds_total[1m])[9m:10s])", 600);
+    let rate: f64 = rates.trim_start_matches("{} ").parse().unwrap();
+    assert!((0.9..1.2).contains(&rate), "no spike: {rate}");
+}

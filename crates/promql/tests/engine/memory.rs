@@ -9,27 +9,47 @@ use dolmen_model::{Answer, Completeness, Cover, Labels, Missing, Result, SourceI
 use dolmen_model::{LabelBlock, Matcher};
 use dolmen_storage::{Frame, FrameStream, LabelAsk, Part, Queryable, RawBatch, RawChunk, RawSeries, Select};
 use futures::stream::{self, StreamExt};
-use smallvec::smallvec;
 use smol_str::SmolStr;
 
 /// Samples of one chunk; small, so that windows span several.
 const SAMPLES_PER_CHUNK: usize = 7;
 
+/// What one replica has of a series.
+struct Replica {
+    name: &'static str,
+    t: Vec<Timestamp>,
+    v: Vec<f64>,
+}
+
 /// Float series.
 #[derive(Default)]
 pub struct Memory {
-    series: Vec<(Labels, Vec<Timestamp>, Vec<f64>)>,
+    series: Vec<(Labels, Vec<Replica>)>,
     missing: Completeness,
 }
 
 impl Memory {
     /// Adds a series `name{label="value",…}` whose samples are `step` seconds apart, from 0.
     pub fn series(mut self, name: &str, labels: &[(&str, &str)], step: i64, values: &[f64]) -> Memory {
-        let pairs = labels.iter().copied().chain([("__name__", name)]);
         let t = (0..values.len() as i64).map(|i| i * step * 1000).collect();
-        self.series.push((Labels::from_pairs(pairs), t, values.to_vec()));
-        self.series.sort_by(|a, b| a.0.iter().cmp(b.0.iter()));
+        self.add(name, labels, Replica { name: "", t, v: values.to_vec() });
         self
+    }
+
+    /// Adds to a series what a replica has of it: times in seconds, and values.
+    pub fn replica(mut self, name: &str, replica: &'static str, samples: &[(i64, f64)]) -> Memory {
+        let (t, v) = samples.iter().map(|(t, v)| (t * 1000, *v)).unzip();
+        self.add(name, &[], Replica { name: replica, t, v });
+        self
+    }
+
+    fn add(&mut self, name: &str, labels: &[(&str, &str)], replica: Replica) {
+        let labels = Labels::from_pairs(labels.iter().copied().chain([("__name__", name)]));
+        match self.series.iter_mut().find(|(l, _)| *l == labels) {
+            Some((_, replicas)) => replicas.push(replica),
+            None => self.series.push((labels, vec![replica])),
+        }
+        self.series.sort_by(|a, b| a.0.iter().cmp(b.0.iter()));
     }
 
     /// Lets every answer lack something.
@@ -61,27 +81,29 @@ impl Queryable for Memory {
 
     async fn select(&self, ctx: &Ctx, select: &Select) -> Result<FrameStream> {
         let mut frames = Vec::new();
-        let found = self.series.iter().filter(|(labels, _, _)| matches(labels, &select.matchers));
-        for (ord, (labels, t, v)) in found.enumerate() {
-            let mut encoded = Vec::new();
-            encode_floats(t, v, SAMPLES_PER_CHUNK, &mut encoded);
-            let chunks = encoded.into_iter().map(|c| RawChunk {
-                mint: c.mint,
-                maxt: c.maxt,
-                encoding: c.encoding,
-                data: c.data,
-            });
-            let part = Part {
-                source: SourceId::new([]),
-                masked: Arc::from([]),
-                chunks: chunks
-                    .filter(|c| c.maxt >= select.range.mint() && c.mint < select.range.maxt())
-                    .collect(),
+        let found = self.series.iter().filter(|(labels, _)| matches(labels, &select.matchers));
+        for (ord, (labels, replicas)) in found.enumerate() {
+            let part = |r: &Replica| {
+                let mut encoded = Vec::new();
+                encode_floats(&r.t, &r.v, SAMPLES_PER_CHUNK, &mut encoded);
+                let chunks = encoded.into_iter().map(|c| RawChunk {
+                    mint: c.mint,
+                    maxt: c.maxt,
+                    encoding: c.encoding,
+                    data: c.data,
+                });
+                Part {
+                    source: SourceId::new([r.name]),
+                    masked: Arc::from([]),
+                    chunks: chunks
+                        .filter(|c| c.maxt >= select.range.mint() && c.mint < select.range.maxt())
+                        .collect(),
+                }
             };
             frames.push(Ok(Frame::Batch(RawBatch {
                 ord: ord as u64,
                 labels: LabelBlock::single(labels),
-                series: vec![RawSeries { label: 0, parts: smallvec![part] }],
+                series: vec![RawSeries { label: 0, parts: replicas.iter().map(part).collect() }],
                 held: ctx.budget.reserve(0)?,
             })));
         }

@@ -1,3 +1,5 @@
+//! Decoding parts into columns.
+
 use std::sync::Arc;
 
 use dolmen_model::{Labels, SourceId};
