@@ -134,7 +134,7 @@ impl Writer {
         let finish = self.dir.join("finish");
         for b in 0.. {
             let begun = Instant::now();
-            while self.done.iter().any(|d| d.load(Ordering::Relaxed) + AHEAD < b) {
+            while self.done.iter().any(|d| d.load(Ordering::Relaxed).saturating_add(AHEAD) < b) {
                 std::thread::sleep(Duration::from_millis(1));
             }
             if finish.exists() {

@@ -1,3 +1,5 @@
+//! Histogram chunks: what fits, what comes back, what any bytes do.
+
 use std::sync::Arc;
 
 use dolmen_model::{

@@ -1,3 +1,5 @@
+//! Float chunks: known bytes, round trips, what any bytes do.
+
 use proptest::prelude::*;
 
 use super::*;

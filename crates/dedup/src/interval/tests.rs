@@ -1,3 +1,5 @@
+//! The interval algorithm against a plain model and by hand.
+
 use std::sync::Arc;
 
 use dolmen_model::{FloatHistogram, HistLayout, Span, stale_nan};
