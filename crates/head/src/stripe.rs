@@ -420,3 +420,78 @@ fn take_varint(bytes: &[u8], at: &mut usize) -> u32 {
         shift += 7;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use dolmen_model::{FloatHistogram, HistLayout, IntHistogram, ResetHint, Span};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A value for each kind: float, integer histogram, float histogram.
+    fn append(stripe: &mut Stripe, local: u32, t: Timestamp, kind: u8) -> Outcome {
+        let span = vec![Span { offset: 0, length: 1 }];
+        let layout = Arc::new(HistLayout { schema: 1, positive_spans: span, ..HistLayout::default() });
+        let (sum, hint, negative) = (t as f64, ResetHint::Unknown, Vec::new());
+        match kind {
+            0 => stripe.append_float(local, t, t as f64, 0),
+            1 => {
+                let (count, zero_count, positive_deltas, negative_deltas) =
+                    (t as u64, 0, vec![t], Vec::new());
+                let h =
+                    IntHistogram { layout, count, zero_count, sum, hint, positive_deltas, negative_deltas };
+                stripe.append_histogram(local, t, &Histogram::Int(h), 0)
+            }
+            _ => {
+                let (count, zero_count, positive) = (t as f64, 0.0, vec![t as f64]);
+                let h = FloatHistogram { layout, count, zero_count, sum, hint, positive, negative };
+                stripe.append_histogram(local, t, &Histogram::Float(h), 0)
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn no_chunk_reaches_over_a_split(
+            runs in prop::collection::vec((0u8..3, 1i64..200), 1..6),
+            at in prop::collection::vec(0i64..900, 1..4),
+            more in 0i64..5,
+        ) {
+            let mut stripe = Stripe::default();
+            let local = stripe.create(Hot::new(7, 1, 0), 0, [1, 2].into_iter());
+            let mut t = 0;
+            for (kind, samples) in runs {
+                for _ in 0..samples {
+                    t += 1;
+                    prop_assert_eq!(append(&mut stripe, local, t, kind), Outcome::Stored);
+                }
+            }
+            at.iter().for_each(|at| stripe.split(local, *at));
+            for _ in 0..more {
+                t += 1;
+                prop_assert_eq!(append(&mut stripe, local, t, 0), Outcome::Stored);
+            }
+            let mut chunks = Vec::new();
+            stripe.chunks(local, TimeRange::ALL, &mut chunks);
+            let mut times = Vec::new();
+            for c in &chunks {
+                prop_assert!(at.iter().all(|at| c.maxt < *at || *at <= c.mint), "{}..{} over {:?}", c.mint, c.maxt, at);
+                let mut columns = Columns::default();
+                decode(c.encoding, &c.data, i64::MIN, i64::MAX, &mut columns).unwrap();
+                let values = columns.v.iter().chain(&columns.h.sum).map(|v| *v as i64);
+                let of_chunk: Vec<i64> = columns.t.iter().chain(&columns.h.t).copied().collect();
+                prop_assert!(values.eq(of_chunk.iter().copied()));
+                prop_assert_eq!((of_chunk.first(), of_chunk.last()), (Some(&c.mint), Some(&c.maxt)));
+                times.extend(of_chunk);
+            }
+            prop_assert!(times.into_iter().eq(1..=t), "each sample once, by time");
+            // What ends before a split goes, the rest stays; the open chunk stays in any case.
+            stripe.drop_before(local, at[0]);
+            let first = stripe.oldest(local);
+            prop_assert!(first.is_none() || at[0] > t || first == Some(at[0].max(1)), "{:?} {:?} {}", first, at, t);
+        }
+    }
+}
