@@ -73,7 +73,11 @@ const PROOFS: &[Proof] = &[
         shows: "decoders stand arbitrary bytes, and the fuzzers find bugs",
         run: fuzz::run,
     },
-    Proof { name: "bench", shows: "what the work costs, beside two peers on the same machine", run: bench::run },
+    Proof {
+        name: "bench",
+        shows: "what the work costs, beside two peers on the same machine",
+        run: bench::run,
+    },
 ];
 
 /// Runs the named proofs; lists them where none is named.

@@ -30,10 +30,18 @@ fn a_real_prometheus_sends_and_the_same_points_come_back() {
     );
     let prometheus = Prometheus::start("prometheus", dir.path(), &config, &[]).unwrap();
     let (theirs, ours) = (prometheus.client(), dolmen.client().unwrap());
-    std::thread::sleep(Duration::from_secs(6));
-    let t = now() - 2000;
+    // It finds its targets after five seconds.
+    wait_until("thirty scrapes", Duration::from_secs(60), || {
+        let found = theirs.instant("count_over_time(up{job=\"probe\"}[1m])", now(), &[])?;
+        Ok(found.first().is_some_and(|s| f64::from_bits(s.points[0].1) >= 30.0))
+    })
+    .unwrap();
+    let t = now() - 1000;
     wait_until("the newest sample at Dolmen", Duration::from_secs(20), || {
-        Ok(!ours.instant("up{job=\"probe\"}", t + 1000, &[])?.is_empty())
+        Ok(ours
+            .instant("timestamp(up{job=\"probe\"})", t + 2000, &[])?
+            .first()
+            .is_some_and(|s| f64::from_bits(s.points[0].1) * 1000.0 > t as f64))
     })
     .unwrap();
     for query in ["probe_value[4s]", "probe_total[4s]", "up{job=\"probe\"}[4s]"] {
@@ -80,10 +88,10 @@ fn receive_gateway_and_compact_share_a_real_ceph() {
         assert_eq!(status, 204, "{text}");
     }
     assert_eq!(client.post("/-/flush", &[], vec![]).unwrap().0, 204);
-    let compact = ["compact", "--data-dir", &compact_data, "--objstore.config", &config];
+    let compact = ["compact", "--data-dir", &compact_data];
     let at_once =
         ["--consistency-delay", "0s", "--delete-delay", "0s", "--compact.block-ranges", "10m,30m,1h"];
-    let mut command = dolmen::command(&[&compact[..], &at_once].concat()).unwrap();
+    let mut command = dolmen::command(&[&compact[..], &common, &at_once].concat()).unwrap();
     place::run(&mut command).unwrap();
     let args = ["gateway", "--data-dir", &gateway_data, "--sync-block-duration", "1s"];
     let gateway = Dolmen::start("gateway", dir.path(), &[&args[..], &common].concat()).unwrap();

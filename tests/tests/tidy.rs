@@ -123,7 +123,8 @@ fn imports_follow_the_table() {
 fn bans() {
     // Not the metadata: they hold crates that some feature, which nobody switches on, would bring.
     let mut tree = Command::new("cargo");
-    tree.args(["tree", "--workspace", "--locked", "--prefix=none", "--format={p}"]).current_dir(place::root());
+    tree.args(["tree", "--workspace", "--locked", "--prefix=none", "--format={p}"])
+        .current_dir(place::root());
     let tree = place::run(&mut tree).expect("cargo tree runs");
     let built: BTreeSet<&str> = tree.lines().filter_map(|l| l.split(' ').next()).collect();
     assert!(built.contains("tokio"), "{built:?}");

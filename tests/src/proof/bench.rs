@@ -69,8 +69,11 @@ pub fn run(figures: &mut Figures) -> Result<()> {
     let dir = place::scratch("bench")?;
     let kit = Kit { binary: build_kit(&shared)?, shared, dir: dir.path().to_owned() };
     kit.pick_queries()?;
-    let rows =
-        [("dolmen", dolmen(&kit, figures)?), ("prometheus", prometheus(&kit)?), ("victoriametrics", victoria(&kit)?)];
+    let rows = [
+        ("dolmen", dolmen(&kit, figures)?),
+        ("prometheus", prometheus(&kit)?),
+        ("victoriametrics", victoria(&kit)?),
+    ];
     for (name, row) in &rows {
         figures.note(&format!("{name}_samples_per_core_second"), row.samples_per_core_second.round());
         figures.note(&format!("{name}_rss_bytes_per_series"), row.rss_per_series().round());
@@ -184,7 +187,8 @@ impl Kit {
 fn dolmen(kit: &Kit, figures: &mut Figures) -> Result<Row> {
     let data = kit.dir.join("dolmen-data");
     let data_dir = data.display().to_string();
-    let args = ["serve", "--data-dir", &data_dir, "--http-address", "127.0.0.1:0", "--grpc-address", "127.0.0.1:0"];
+    let args =
+        ["serve", "--data-dir", &data_dir, "--http-address", "127.0.0.1:0", "--grpc-address", "127.0.0.1:0"];
     let server = Dolmen::start("dolmen", &kit.dir, &[&args[..], &["--self-scrape-interval", "0s"]].concat())?;
     let (pid, url) = (server.process.pid(), format!("http://{}", server.address("http")?));
     let version = place::run(&mut crate::dolmen::command(&["--version"])?)?;

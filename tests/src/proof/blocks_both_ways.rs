@@ -70,6 +70,10 @@ fn same_writes(dir: &Path, figures: &mut Figures) -> Result<()> {
     same_dump(&floats, &dump(&copy)?, "cut blocks", figures)?;
     let status = dolmen::command(&[
         "compact",
+        "--http-address",
+        "127.0.0.1:0",
+        "--grpc-address",
+        "127.0.0.1:0",
         "--objstore.config",
         &config,
         "--data-dir",

@@ -141,6 +141,10 @@ fn compact(dir: &Path, config: &str) -> Result<Process> {
     let data = dir.join("compact").display().to_string();
     let mut command = dolmen::command(&[
         "compact",
+        "--http-address",
+        "127.0.0.1:0",
+        "--grpc-address",
+        "127.0.0.1:0",
         "--data-dir",
         &data,
         "--objstore.config-file",

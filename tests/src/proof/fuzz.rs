@@ -38,10 +38,7 @@ pub fn run(figures: &mut Figures) -> Result<()> {
             let fuzz = &fuzz;
             let run = |target| scope.spawn(move || fuzz.clean_run(target, seconds).context(target));
             let threads: Vec<_> = pair.iter().copied().map(run).collect();
-            threads
-                .into_iter()
-                .map(|t| t.join().unwrap_or_else(|_| bail!("a fuzz run panicked")))
-                .collect()
+            threads.into_iter().map(|t| t.join().unwrap_or_else(|_| bail!("a fuzz run panicked"))).collect()
         });
         for (target, run) in pair.iter().zip(runs) {
             let run = run?;
@@ -67,7 +64,13 @@ fn ensure_cargo_fuzz() -> Result<()> {
         place::run(Command::new("cargo").args(["install", "-q", "--locked", "cargo-fuzz"]))?;
     }
     if place::run(Command::new("cargo").args(["+nightly", "--version"])).is_err() {
-        place::run(Command::new("rustup").args(["toolchain", "install", "-q", "--profile=minimal", "nightly"]))?;
+        place::run(Command::new("rustup").args([
+            "toolchain",
+            "install",
+            "-q",
+            "--profile=minimal",
+            "nightly",
+        ]))?;
     }
     Ok(())
 }
@@ -135,8 +138,11 @@ impl Fuzz {
         let log = String::from_utf8_lossy(&out.stderr).into_owned();
         if !out.status.success() {
             let kept = keep(&artifacts, target)?;
-            let said: Vec<&str> =
-                log.lines().skip_while(|l| !l.contains("panicked at") && !l.contains("ERROR")).take(8).collect();
+            let said: Vec<&str> = log
+                .lines()
+                .skip_while(|l| !l.contains("panicked at") && !l.contains("ERROR"))
+                .take(8)
+                .collect();
             bail!("finding, kept in {}: {said:#?}", kept.display());
         }
         // "Done 123 runs in 45 second(s)", and "cov: 678" in the progress lines before it.
@@ -149,8 +155,7 @@ impl Fuzz {
             .filter_map(|w| w.parse().ok())
             .collect();
         let [executions, seconds] = done[..] else { bail!("libFuzzer's last line: {done:?}") };
-        let edges =
-            log.lines().rev().find_map(|l| l.split_once("cov: ")?.1.split(' ').next()?.parse().ok());
+        let edges = log.lines().rev().find_map(|l| l.split_once("cov: ")?.1.split(' ').next()?.parse().ok());
         Ok(Run { executions, seconds, edges: edges.context("cov: in libFuzzer's output")? })
     }
 

@@ -36,7 +36,8 @@ fn section(rows: &[(&str, Row)]) -> Result<String> {
     line("peak RSS during the writes, MiB", &|r| format!("{:.0}", r.peak_rss / 1_048_576.0))?;
     line("bytes per sample on disk", &|r| format!("{:.2}", r.bytes_per_sample))?;
     for name in QUERIES {
-        let cell = |r: &Row| r.queries.get(name).map_or("no right answer".to_owned(), |ms| format!("{ms:.1}"));
+        let cell =
+            |r: &Row| r.queries.get(name).map_or("no right answer".to_owned(), |ms| format!("{ms:.1}"));
         line(&format!("`{name}`, CPU ms"), &cell)?;
     }
     Ok(out)

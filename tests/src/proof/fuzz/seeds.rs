@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use crate::load::{self, Shape};
 use crate::place;
-use crate::proof::Figures;
 use crate::prometheus::Prometheus;
+use crate::proof::Figures;
 
 /// Largest seed: what the fuzzer takes.
 const LENGTH_MAX: usize = 16384;
@@ -26,7 +26,8 @@ pub(super) fn write(to: &Path, figures: &mut Figures) -> Result<()> {
             Some("index") => index(&mut seeds, &std::fs::read(&file)?)?,
             Some("tombstones") => {
                 let bytes = std::fs::read(&file)?;
-                seeds.put("index", &[&[7], bytes.get(5..bytes.len().saturating_sub(4)).unwrap_or_default()])?;
+                seeds
+                    .put("index", &[&[7], bytes.get(5..bytes.len().saturating_sub(4)).unwrap_or_default()])?;
             }
             Some(name) if segment::number(name).is_some() => chunks(&mut seeds, &std::fs::read(&file)?)?,
             _ => {}
@@ -167,10 +168,10 @@ fn log(seeds: &mut Seeds) -> Result<()> {
         return Ok(());
     }
     let dir = place::scratch("fuzz-log")?;
-    for (name, compress) in [("plain", "--no-storage.tsdb.wal-compression"), ("snappy", "--storage.tsdb.wal-compression")]
+    for (name, compress) in
+        [("plain", "--no-storage.tsdb.wal-compression"), ("snappy", "--storage.tsdb.wal-compression")]
     {
-        let flags =
-            ["--web.enable-remote-write-receiver", "--enable-feature=native-histograms", compress];
+        let flags = ["--web.enable-remote-write-receiver", "--enable-feature=native-histograms", compress];
         let mut prometheus = Prometheus::start(name, dir.path(), "global: {}\n", &flags)?;
         let shape = Shape { start: crate::exporter::now() - 600_000, step: 15_000, series: 3, depth: 4 };
         for b in 0..6 {
