@@ -106,12 +106,12 @@ impl Receiver {
             self.local.add(&self.ctx, cut.meta, cut.dir).await.context("open a block that was just cut")?;
         }
         self.metrics.local_blocks.set(self.local.len() as i64);
-        result?;
         if any {
             self.to_ship.notify_one();
             self.head.settle().await?;
         }
-        Ok(())
+        // One stream's failure does not keep what was cut of others in memory.
+        result
     }
 
     /// Uploads what is not in the bucket yet, and removes what has been there long enough.

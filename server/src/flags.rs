@@ -83,7 +83,12 @@ pub struct Write {
     #[arg(long = "tsdb.max-block-duration", default_value = "2h", value_name = "DURATION")]
     pub max_block: Millis,
     /// Label that tells senders of an HA pair apart: each gets blocks of its own; repeatable, '' for none.
-    #[arg(id = "receive_replica_labels", long = "receive.replica-label", default_value = "prometheus_replica", value_name = "NAME")]
+    #[arg(
+        id = "receive_replica_labels",
+        long = "receive.replica-label",
+        default_value = "prometheus_replica",
+        value_name = "NAME"
+    )]
     pub replica_labels: Vec<String>,
     /// Largest request, decoded.
     #[arg(long = "receive.max-request-bytes", default_value = "32MiB", value_name = "SIZE")]
