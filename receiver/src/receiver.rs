@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use dolmen_ctx::{Ctx, Disk};
-use dolmen_head::{Head, HeadReader, How};
+use dolmen_head::{Cut, Head, HeadReader, How};
 use dolmen_model::{Context, Error, Kind, Result};
 use dolmen_service::Shutdown;
 use dolmen_shipper::Shipper;
@@ -42,8 +42,8 @@ pub struct Receiver {
     shipper: Option<Shipper>,
     settings: ReceiverSettings,
     metrics: ReceiverMetrics,
-    /// Cut, publish, forget: one after the other, never two at once.
-    cutting: Mutex<()>,
+    /// Cut, publish, forget: one after the other, never two at once. What could not be opened yet stands in it.
+    cutting: Mutex<Vec<Cut>>,
     shipping: Mutex<()>,
     to_ship: Notify,
 }
@@ -74,7 +74,7 @@ impl Receiver {
             shipper,
             settings,
             metrics,
-            cutting: Mutex::new(()),
+            cutting: Mutex::default(),
             shipping: Mutex::new(()),
             to_ship: Notify::new(),
         }))
@@ -96,14 +96,17 @@ impl Receiver {
 
     /// Cuts, publishes and forgets.
     async fn cut(&self, how: How) -> Result<()> {
-        let _one = self.cutting.lock().await;
+        let mut unopened = self.cutting.lock().await;
         let head = self.head.clone();
         let (cuts, result) = tokio::task::spawn_blocking(move || head.cut(how))
             .await
             .map_err(|e| Error::wrap(Kind::Halt, "cut blocks", e))?;
-        let any = !cuts.is_empty();
-        for cut in cuts {
+        unopened.extend(cuts);
+        let any = !unopened.is_empty();
+        while let Some(cut) = unopened.first().cloned() {
+            // Until it can be read here its samples stay in memory.
             self.local.add(&self.ctx, cut.meta, cut.dir).await.context("open a block that was just cut")?;
+            unopened.remove(0);
         }
         self.metrics.local_blocks.set(self.local.len() as i64);
         if any {
@@ -146,7 +149,8 @@ impl Receiver {
             loop {
                 ticks.tick().await;
                 self.head.tell();
-                if self.head.due()
+                let unopened = !self.cutting.lock().await.is_empty();
+                if (self.head.due() || unopened)
                     && let Err(e) = self.cut(How::Due).await
                 {
                     tracing::error!(

@@ -3,6 +3,7 @@
 use dolmen_dedup::Class;
 use dolmen_model::{Columns, HistColumns, LabelsRef, METRIC_NAME, ResetHint, TimeRange};
 use dolmen_storage::{FuncClass, Part, RawChunk};
+use smallvec::SmallVec;
 
 use crate::error::{PromqlError, PromqlErrorKind, Result};
 
@@ -10,6 +11,13 @@ use crate::error::{PromqlError, PromqlErrorKind, Result};
 pub struct Decoder {
     func: FuncClass,
     out: Columns,
+    replicas: Vec<Columns>,
+    scratch: Scratch,
+}
+
+/// Memory for merging parts.
+#[derive(Default)]
+struct Scratch {
     one: Columns,
     merged: Columns,
 }
@@ -17,7 +25,7 @@ pub struct Decoder {
 impl Decoder {
     /// A decoder for samples that a class of functions will see.
     pub fn new(func: FuncClass) -> Decoder {
-        Decoder { func, out: Columns::default(), one: Columns::default(), merged: Columns::default() }
+        Decoder { func, out: Columns::default(), replicas: Vec::new(), scratch: Scratch::default() }
     }
 
     /// The samples of a series in a range of time, replicas deduplicated.
@@ -29,50 +37,52 @@ impl Decoder {
     ) -> Result<&mut Columns> {
         self.out.clear();
         if let [part] = parts {
-            return match append(part.chunks.iter(), &part.masked, range, &mut self.out) {
-                Ok(()) => Ok(&mut self.out),
-                Err(e) => Err(e),
-            };
+            append(part.chunks.iter(), &part.masked, range, &mut self.out)?;
+            return Ok(&mut self.out);
         }
-        let mut sources: Vec<_> = parts.iter().map(|p| &p.source).collect();
-        sources.sort();
-        sources.dedup();
-        let mut replicas = Vec::new();
-        for source in sources {
-            let of_source: Vec<&Part> = parts.iter().filter(|p| p.source == *source).collect();
-            replicas.push(self.one_source(&of_source, range)?);
+        let mut sorted: SmallVec<[&Part; 8]> = parts.iter().collect();
+        sorted.sort_by(|a, b| a.source.cmp(&b.source));
+        let mut sources = sorted.chunk_by(|a, b| a.source == b.source);
+        if sources.clone().count() <= 1 {
+            self.scratch.one_source(&sorted, range, &mut self.out)?;
+            return Ok(&mut self.out);
         }
-        match replicas.len() {
-            0 => {}
-            1 => self.out = replicas.swap_remove(0),
-            _ => dolmen_dedup::combine(class(self.func, labels), &replicas, range.maxt(), &mut self.out),
+        let mut n = 0;
+        for of_source in &mut sources {
+            if self.replicas.len() == n {
+                self.replicas.push(Columns::default());
+            }
+            self.scratch.one_source(of_source, range, &mut self.replicas[n])?;
+            n += 1;
         }
+        let class = class(self.func, labels);
+        dolmen_dedup::combine(class, &self.replicas[..n], range.maxt(), &mut self.out);
         Ok(&mut self.out)
     }
+}
 
+impl Scratch {
     /// Parts of one replica: the same samples may stand in several of them.
-    fn one_source(&mut self, parts: &[&Part], range: TimeRange) -> Result<Columns> {
-        let mut all = Columns::default();
-        let mut apart = parts.iter().all(|p| p.masked.is_empty());
-        let mut chunks: Vec<&RawChunk> = parts.iter().flat_map(|p| &p.chunks).collect();
+    fn one_source(&mut self, parts: &[&Part], range: TimeRange, out: &mut Columns) -> Result<()> {
+        out.clear();
+        let mut chunks: SmallVec<[&RawChunk; 32]> = parts.iter().flat_map(|p| &p.chunks).collect();
         chunks.sort_by_key(|c| (c.mint, c.maxt));
-        apart &= chunks.windows(2).all(|pair| pair[0].maxt < pair[1].mint);
-        if apart {
-            append(chunks.into_iter(), &[], range, &mut all)?;
-            return Ok(all);
+        let masked = parts.iter().any(|p| !p.masked.is_empty());
+        if !masked && chunks.windows(2).all(|pair| pair[0].maxt < pair[1].mint) {
+            return append(chunks.into_iter(), &[], range, out);
         }
         for part in parts {
             self.one.clear();
             append(part.chunks.iter(), &part.masked, range, &mut self.one)?;
-            if all.is_empty() {
-                std::mem::swap(&mut all, &mut self.one);
+            if out.is_empty() {
+                std::mem::swap(out, &mut self.one);
             } else {
                 self.merged.clear();
-                merge_by_time(&all, &self.one, &mut self.merged);
-                std::mem::swap(&mut all, &mut self.merged);
+                merge_by_time(out, &self.one, &mut self.merged);
+                std::mem::swap(out, &mut self.merged);
             }
         }
-        Ok(all)
+        Ok(())
     }
 }
 
