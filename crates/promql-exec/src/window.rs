@@ -17,6 +17,8 @@ use crate::plan::{Range, RangeCall, Subquery};
 use crate::scan::{Job, Work, drop_stale, run_series, scan};
 
 mod slide;
+#[cfg(test)]
+mod tests;
 
 /// Where the window of a step ends.
 #[derive(Clone, Copy, Debug)]
