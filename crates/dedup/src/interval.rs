@@ -111,7 +111,7 @@ impl Picker {
         }
         let own = next(parts.get(self.active)?, self.at[self.active]).filter(|s| s.t < until);
         if let Some(s) = own.filter(|s| !s.stale) {
-            let delta = s.t - last;
+            let delta = s.t.saturating_sub(last);
             // Much nearer than the interval says: it may have become shorter.
             if delta <= grace(self.interval) && delta >= self.interval / 2 {
                 return Some((self.active, s));
@@ -120,7 +120,7 @@ impl Picker {
         self.catch_up(parts, last);
         self.interval = learn::interval(parts, &self.at);
         match own {
-            Some(s) if !s.stale && s.t - last <= grace(self.interval) => Some((self.active, s)),
+            Some(s) if !s.stale && s.t.saturating_sub(last) <= grace(self.interval) => Some((self.active, s)),
             Some(s) if s.stale => self.ending(parts, s, until),
             _ => self.missed(parts, own, until),
         }
@@ -152,7 +152,7 @@ impl Picker {
     fn ending(&mut self, parts: &[Columns], marker: Sample, until: Timestamp) -> Option<(usize, Sample)> {
         let last = self.last?;
         let deadline = marker.t.saturating_add(grace(self.interval));
-        match self.earliest(parts, last + self.interval / 2, until, Some(self.active)) {
+        match self.earliest(parts, last.saturating_add(self.interval / 2), until, Some(self.active)) {
             Some(other) if other.1.t <= deadline => Some(other),
             Some(_) => Some((self.active, marker)),
             None => (until > deadline).then_some((self.active, marker)),
@@ -170,19 +170,24 @@ impl Picker {
         if own.is_none() && until <= last.saturating_add(grace(self.interval)) {
             return None;
         }
-        let other = self.earliest(parts, last + self.interval / 2, until, Some(self.active));
+        let other = self.earliest(parts, last.saturating_add(self.interval / 2), until, Some(self.active));
         let own = own.map(|s| (self.active, s));
         let best = match (own, other) {
             (Some(own), Some(other)) => Some(if own.1.t <= other.1.t { own } else { other }),
             (own, other) => own.or(other),
         };
-        let far = last.saturating_add(2 * self.interval);
+        let far = last.saturating_add(self.interval.saturating_mul(2));
         match best {
             Some((_, s)) if s.t <= far => best,
             None if until <= far => None,
             // A sample that nearly repeats the last one is better than a gap that not all replicas had.
             _ => self
-                .earliest(parts, last, until.min(last + self.interval / 2 + 1), Some(self.active))
+                .earliest(
+                    parts,
+                    last,
+                    until.min(last.saturating_add(self.interval / 2).saturating_add(1)),
+                    Some(self.active),
+                )
                 .or(best),
         }
     }
@@ -229,7 +234,8 @@ impl Picker {
         }
         // The replica before may have seen the fall too.
         let falls = sample::following(from, given.sample).is_some_and(|n| lower(from, given.sample, from, n));
-        let late = || self.last.is_some_and(|last| s.t > last.saturating_add(2 * self.interval));
+        let late =
+            || self.last.is_some_and(|last| s.t > last.saturating_add(self.interval.saturating_mul(2)));
         falls || (self.class == Class::Named && late())
     }
 

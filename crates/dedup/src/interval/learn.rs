@@ -21,7 +21,7 @@ pub fn interval(parts: &[Columns], at: &[Place]) -> i64 {
         let mut n = 0;
         for (times, i) in [(&c.t, at.float), (&c.h.t, at.histogram)] {
             for pair in near(times, i).windows(2) {
-                deltas[n] = pair[1] - pair[0];
+                deltas[n] = pair[1].saturating_sub(pair[0]);
                 n += 1;
             }
         }

@@ -65,6 +65,14 @@ fn nothing_is_missed_at_the_edge() {
 }
 
 #[test]
+fn times_at_the_ends_of_time() {
+    let a = floats(&[(i64::MIN, 1.0), (0, 2.0), (i64::MAX - 1, 3.0)]);
+    let b = floats(&[(i64::MIN + 1, 1.0), (i64::MAX - 2, 2.5)]);
+    let got = times(Class::Counter, &[a, b]);
+    assert_eq!((got.first(), got.last()), (Some(&i64::MIN), Some(&(i64::MAX - 1))));
+}
+
+#[test]
 fn a_switch_makes_no_reset() {
     let a = floats(&[(0, 10.0), (10, 20.0), (20, 30.0), (30, 40.0), (40, 50.0), (50, 60.0)]);
     // Answered a little earlier than its time says.
