@@ -120,7 +120,12 @@ fn histograms(e: Encoding, data: &[u8], all: &Columns) {
 
 fn same(a: &FloatHistogram, b: &FloatHistogram) {
     let bits = |h: &FloatHistogram| -> Vec<u64> {
-        [h.count, h.zero_count, h.sum].iter().chain(&h.positive).chain(&h.negative).map(|v| v.to_bits()).collect()
+        [h.count, h.zero_count, h.sum]
+            .iter()
+            .chain(&h.positive)
+            .chain(&h.negative)
+            .map(|v| v.to_bits())
+            .collect()
     };
     assert_eq!((bits(a), a.hint), (bits(b), b.hint));
     assert_eq!(format!("{:?}", a.layout), format!("{:?}", b.layout));

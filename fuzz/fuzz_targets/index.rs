@@ -107,7 +107,9 @@ fn walk(h: &IndexHeader, index: &[u8]) {
                 }
             }
         }
-        for (op, value) in [(MatchOp::Eq, "a"), (MatchOp::Ne, ""), (MatchOp::Re, "a.*|b"), (MatchOp::Nre, "x?")] {
+        for (op, value) in
+            [(MatchOp::Eq, "a"), (MatchOp::Ne, ""), (MatchOp::Re, "a.*|b"), (MatchOp::Nre, "x?")]
+        {
             if let Ok(matcher) = Matcher::new(op, name, value)
                 && let Ok(plan) = Plan::new(table, &[matcher])
             {

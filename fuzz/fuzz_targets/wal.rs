@@ -103,9 +103,9 @@ fn write(record: &Record) -> Vec<Vec<u8>> {
 fn planted(record: &Record) {
     if cfg!(feature = "planted")
         && let Record::Samples(all) = record
-        && all.windows(2).any(|w: &[SampleRec]| {
-            w[0].reference == w[1].reference && w[0].t == w[1].t && w[1].v.is_nan()
-        })
+        && all
+            .windows(2)
+            .any(|w: &[SampleRec]| w[0].reference == w[1].reference && w[0].t == w[1].t && w[1].v.is_nan())
     {
         panic!("planted bug");
     }

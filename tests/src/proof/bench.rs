@@ -91,8 +91,11 @@ fn build_kit(shared: &Path) -> Result<PathBuf> {
     std::fs::create_dir_all(&home)?;
     let kit = shared.join("bench-kit");
     place::run(Command::new("cp").args(["-rf"]).arg(kit.join("Cargo.toml")).arg(kit.join("src")).arg(&home))?;
-    // What is copied keeps no write permission of its source; the next copy must pass.
+    // What is copied keeps the missing write permission of its source; the next copy must pass.
     place::run(Command::new("chmod").args(["-R", "u+w"]).arg(home.join("src")).arg(home.join("Cargo.toml")))?;
+    let manifest = std::fs::read_to_string(home.join("Cargo.toml"))?;
+    // It stands below a workspace that it is no part of.
+    std::fs::write(home.join("Cargo.toml"), format!("{manifest}\n[workspace]\n"))?;
     let mut cargo = Command::new("cargo");
     cargo.args(["build", "--release", "-q"]).current_dir(&home).env("CARGO_TARGET_DIR", home.join("target"));
     place::run(&mut cargo).context("build the bench kit")?;
