@@ -227,7 +227,7 @@ fn prometheus(kit: &Kit) -> Result<Row> {
         ["--web.enable-remote-write-receiver", "--web.enable-admin-api", "--storage.tsdb.retention.time=30d"];
     let server = Prometheus::start("prometheus", &kit.dir, "global: {scrape_interval: 15s}\n", &flags)?;
     let (pid, client) = (server.process.pid(), server.client());
-    let mut row = Row { version: version("prometheus", "--version")?, ..Row::default() };
+    let mut row = Row { version: version("prometheus")?, ..Row::default() };
     kit.write(&format!("{}/api/v1/write", client.base()), pid, "prometheus", &mut row)?;
     row.queries = kit.ask(client.base(), pid, "prometheus", &[])?;
     // A snapshot holds the head as a block.
@@ -246,7 +246,7 @@ fn victoria(kit: &Kit) -> Result<Row> {
     let client = Client::new(&format!("127.0.0.1:{port}"));
     wait_until("victoria-metrics", Duration::from_secs(60), || Ok(client.get("/health")?.0 == 200))
         .map_err(|e| server.complain(&format!("{e:#}")))?;
-    let mut row = Row { version: version("victoria-metrics", "-version")?, ..Row::default() };
+    let mut row = Row { version: version("victoria-metrics")?, ..Row::default() };
     kit.write(&format!("{}/api/v1/write", client.base()), server.pid(), "victoria", &mut row)?;
     // Its cache of results would answer the second time.
     row.queries = kit.ask(client.base(), server.pid(), "victoria", &["--param", "nocache=1"])?;
@@ -285,10 +285,11 @@ fn bytes(dir: &Path) -> Result<f64> {
     Ok(out.split_whitespace().next().context("du")?.parse()?)
 }
 
-fn version(program: &str, flag: &str) -> Result<String> {
-    let out = Command::new(program).arg(flag).output()?;
-    let text = [out.stdout, out.stderr].concat();
-    Ok(String::from_utf8_lossy(&text).lines().next().unwrap_or("").trim().to_owned())
+/// What Debian calls the version of a package.
+fn version(package: &str) -> Result<String> {
+    let mut command = Command::new("dpkg-query");
+    let text = place::run(command.args(["-W", "-f", "${Package} ${Version} of Debian"]).arg(package))?;
+    Ok(text.trim().to_owned())
 }
 
 fn number(v: &Value) -> Result<f64> {

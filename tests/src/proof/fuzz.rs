@@ -20,10 +20,13 @@ const EXECUTIONS: u64 = 1_000_000;
 const AGAIN: u32 = 3;
 
 pub fn run(figures: &mut Figures) -> Result<()> {
-    let seconds = match std::env::var("DOLMEN_FUZZ_SECONDS") {
-        Ok(text) => text.parse().context("DOLMEN_FUZZ_SECONDS")?,
-        Err(_) => SECONDS,
+    let number = |name: &'static str, default| match std::env::var(name) {
+        Ok(text) => text.parse().context(name),
+        Err(_) => Ok(default),
     };
+    let seconds = number("DOLMEN_FUZZ_SECONDS", SECONDS)?;
+    // Each is one thread.
+    let at_once = usize::try_from(number("DOLMEN_FUZZ_JOBS", 2)?)?.max(1);
     let chosen = std::env::var("DOLMEN_FUZZ_TARGETS").unwrap_or_default();
     let targets: Vec<&str> =
         TARGETS.into_iter().filter(|t| chosen.is_empty() || chosen.split(',').any(|c| c == *t)).collect();
@@ -32,8 +35,7 @@ pub fn run(figures: &mut Figures) -> Result<()> {
     let fuzz = Fuzz { home: place::root().join("fuzz"), dir: dir.path().to_owned() };
     seeds::write(&fuzz.dir.join("seeds"), figures).context("write seeds")?;
     fuzz.build(&targets, &[])?;
-    // Two at a time: each is one thread.
-    for pair in targets.chunks(2) {
+    for pair in targets.chunks(at_once) {
         let runs: Vec<Result<Run>> = std::thread::scope(|scope| {
             let fuzz = &fuzz;
             let run = |target| scope.spawn(move || fuzz.clean_run(target, seconds).context(target));
