@@ -85,9 +85,10 @@ fn sort(call: &GroupCall<'_>, mut input: StepBatch, notes: &mut Annotations) -> 
     if ineffective(call, notes) || input.steps() == 0 {
         return Ok(input);
     }
-    let mut rows: Vec<usize> = (0..input.len()).filter(|row| input.valid(*row)[0] & 1 == 1).collect();
-    let value = |row: &usize| input.floats(*row)[0];
-    rows.sort_by(|a, b| order::by_value(value(a), value(b), call.name == "sort_desc"));
+    let rows = (0..input.len()).filter(|row| input.valid(*row)[0] & 1 == 1);
+    let mut rows: Vec<(f64, usize)> = rows.map(|row| (input.floats(row)[0], row)).collect();
+    order::by_value(&mut rows, call.name == "sort_desc");
+    let rows: Vec<usize> = rows.into_iter().map(|(_, row)| row).collect();
     input.select_rows(&rows);
     Ok(input)
 }

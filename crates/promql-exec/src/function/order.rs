@@ -4,10 +4,12 @@ use std::cmp::Ordering;
 
 use dolmen_model::LabelsRef;
 
-/// By value; NaN behind all others, whichever way.
-pub fn by_value(a: f64, b: f64, descending: bool) -> Ordering {
-    let order = a.partial_cmp(&b).unwrap_or(Ordering::Equal);
-    a.is_nan().cmp(&b.is_nan()).then(if descending { order.reverse() } else { order })
+mod ties;
+
+/// Sorts by value; NaN behind all others, whichever way.
+pub fn by_value<T: Copy>(items: &mut [(f64, T)], descending: bool) {
+    // Prometheus' order is not a strict one: a NaN is less than another.
+    ties::sort(items, |(a, _), (b, _)| b.is_nan() || if descending { a > b } else { a < b });
 }
 
 /// By the values of labels in natural order, then by the whole label sets.

@@ -58,7 +58,8 @@ fn bounds_of_all_schemas() {
         (-1, 1, 4.0),
         (-4, 1, 65536.0),
         (-4, -1, 1.0 / 65536.0),
-        (1, 1, std::f64::consts::SQRT_2),
+        // As Prometheus' table has it, a bit below the root of 2.
+        (1, 1, std::f64::consts::SQRT_2.next_down()),
         (2, 1, 1.189207115002721),
         (8, 256, 2.0),
         (0, 1024, f64::MAX),
