@@ -16,11 +16,15 @@ mod one_site;
 mod readback;
 mod readme;
 
+/// Failures that are told; others are counted.
+const FAILURES_MAX: usize = 40;
+
 /// What a proof measured. A check that fails is a figure too, and fails the proof.
 #[derive(Default)]
 pub struct Figures {
     values: Map<String, Value>,
     failures: Vec<String>,
+    more_failures: u64,
 }
 
 impl Figures {
@@ -41,8 +45,10 @@ impl Figures {
 
     /// A condition that must hold; what does not is listed.
     pub fn check(&mut self, holds: bool, what: impl FnOnce() -> String) {
-        if !holds {
-            self.failures.push(what());
+        match holds {
+            true => {}
+            false if self.failures.len() < FAILURES_MAX => self.failures.push(what()),
+            false => self.more_failures += 1,
         }
     }
 }
@@ -104,6 +110,7 @@ pub fn main(names: &[String]) -> ExitCode {
         all &= pass;
         if !pass {
             figures.note("failures", figures.failures.clone());
+            figures.note("more_failures", figures.more_failures);
         }
         let seconds = (started.elapsed().as_secs_f64() * 10.0).round() / 10.0;
         println!(

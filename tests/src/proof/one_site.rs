@@ -151,7 +151,7 @@ fn config(replica: &str, probe: u16, node: u16, pair: [u16; 2], dolmen: &str) ->
 
 type Points = BTreeMap<Metric, Vec<(i64, u64)>>;
 
-/// Samples by labels, without the labels that Dolmen's side adds.
+/// Samples by labels, without the labels that Dolmen's side adds, and without what Dolmen scraped of itself.
 fn points(series: Vec<Series>, after: i64) -> Points {
     let strip = |mut m: Metric| {
         m.remove("site");
@@ -159,7 +159,7 @@ fn points(series: Vec<Series>, after: i64) -> Points {
         m
     };
     let mut out = Points::new();
-    for s in series {
+    for s in series.into_iter().filter(|s| s.metric.get("job").is_none_or(|job| job != "dolmen")) {
         // 2.42 includes the left end of a window, 3.14 does not.
         let kept: Vec<_> = s.points.into_iter().filter(|p| p.0 > after).collect();
         if !kept.is_empty() {
