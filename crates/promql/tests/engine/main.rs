@@ -5,7 +5,7 @@ mod memory;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dolmen_ctx::{Budget, CancelToken, Ctx};
+use dolmen_ctx::{Budget, CancelToken, Ctx, PoolCpu};
 use dolmen_promql::{
     Engine, EngineSettings, Features, PromqlError, PromqlErrorKind, QueryOpts, QueryResult, Sample, Value,
 };
@@ -230,4 +230,36 @@ fn replicas_are_one_series() {
     let rates = at("max_over_time(rate(up_seconds_total[1m])[9m:10s])", 600);
     let rate: f64 = rates.trim_start_matches("{} ").parse().unwrap();
     assert!((0.9..1.2).contains(&rate), "no spike: {rate}");
+}
+
+#[test]
+fn threads_change_nothing() {
+    let mut memory = Memory::default();
+    for i in 0..300u32 {
+        let values: Vec<f64> = (0..40u32).map(|n| f64::from(n * i % 97) * 0.1).collect();
+        let labels = [("group", format!("g{}", i % 7)), ("id", i.to_string())];
+        let labels: Vec<_> = labels.iter().map(|(n, v)| (*n, v.as_str())).collect();
+        memory = memory.series("load", &labels, 10, &values);
+    }
+    let source = memory.source();
+    let engine = Engine::new(all_syntax());
+    let run = |ctx: &Ctx, expr: &str| {
+        let opts = QueryOpts::default();
+        let got = block_on(engine.range(ctx, &source, expr, 0, 400_000, 30_000, &opts)).unwrap();
+        (text(&got.value), got.warnings, got.infos)
+    };
+    let alone = Ctx::unbounded();
+    let threads = Ctx { cpu: Arc::new(PoolCpu::new(4).unwrap()), ..alone.clone() };
+    for expr in [
+        "load",
+        "sum by (group) (rate(load[1m]))",
+        "avg(load)",
+        "stddev by (group) (load)",
+        "topk by (group) (2, load)",
+        "load - on (id) group_left (group) load",
+        "sum(load > 5) or count by (group) (load)",
+        "quantile(0.3, max_over_time(load[2m:20s]))",
+    ] {
+        assert_eq!(run(&threads, expr), run(&alone, expr), "{expr}");
+    }
 }
