@@ -3,13 +3,13 @@
 use dolmen_block::mark::{DELETION_MARK, Mark};
 use dolmen_block::{META, Ulid};
 use dolmen_bucket::{block_path, from_store, list_block};
-use dolmen_model::{Context, Kind, Result};
+use dolmen_model::{Context, Kind, Result, Timestamp};
 use futures::StreamExt;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 
 /// Deletes a block: meta.json first, so that nobody takes the rest for a block; then all else; the deletion
-/// mark last, so that what was begun is found again. Also deletes folders without meta.json.
+/// mark last, so that what was begun is found again. For folders that were given up: [`delete_abandoned`].
 pub async fn delete_block(store: &dyn ObjectStore, ulid: Ulid) -> Result<()> {
     let doing = || format!("delete block {ulid}");
     let objects = list_block(store, ulid).await.context(doing())?;
@@ -26,6 +26,20 @@ pub async fn delete_block(store: &dyn ObjectStore, ulid: Ulid) -> Result<()> {
         delete_objects(store, group.into_iter()).await.context(doing())?;
     }
     Ok(())
+}
+
+/// Deletes a folder that its writer gave up: no meta.json, and no object from `since` or later. That is looked
+/// at once more, since the writer may have come back; meta.json is never deleted, nor what came after the look.
+/// Returns whether it was deleted.
+pub async fn delete_abandoned(store: &dyn ObjectStore, ulid: Ulid, since: Timestamp) -> Result<bool> {
+    let doing = || format!("delete the unfinished upload {ulid}");
+    let objects = list_block(store, ulid).await.context(doing())?;
+    if objects.iter().any(|o| o.path == META || o.mtime >= since) {
+        return Ok(false);
+    }
+    let paths = objects.iter().map(|o| block_path(ulid, &o.path));
+    delete_objects(store, paths).await.context(doing())?;
+    Ok(true)
 }
 
 /// Deletes objects; those that are not there are deleted.

@@ -6,7 +6,7 @@
 //! ```
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dolmen_block::{Meta, Ulid};
@@ -72,6 +72,15 @@ impl Journal {
         Ok(Journal { disk, dir, state })
     }
 
+    /// Names in the journal in this directory, which may be another's and in use; none where it is not there.
+    pub fn peek(disk: &dyn Disk, dir: &Path) -> Result<Vec<Ulid>> {
+        if !disk.is_dir(dir) {
+            return Ok(Vec::new());
+        }
+        let names = disk.list(dir).context(format_args!("list the upload journal {}", dir.display()))?;
+        Ok(names.iter().filter_map(|name| Ulid::from_string(name).ok()).collect())
+    }
+
     /// Names an upload. It is on the disk when this returns. One that is named already keeps its state: its
     /// meta.json may still arrive.
     pub fn begin(&self, ulid: Ulid) -> Result<()> {
@@ -132,7 +141,7 @@ impl Journal {
 }
 
 /// Writes a file that is whole or not there, and on the disk when this returns.
-pub(crate) fn replace(disk: &dyn Disk, path: &std::path::Path, bytes: &[u8]) -> Result<()> {
+pub(crate) fn replace(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<()> {
     let mut tmp = path.as_os_str().to_owned();
     tmp.push(TMP);
     let tmp = PathBuf::from(tmp);

@@ -1,8 +1,8 @@
 //! Finished blocks into the bucket, and whole blocks out of it.
 //!
 //! ```text
-//! chunks/* ─▶ index ─▶ sizes checked by listing ─▶ journal: ready ─▶ meta.json        (upload)
-//! meta.json ─▶ the rest ─▶ deletion-mark.json                                         (delete)
+//! chunks/* ─▶ index ─▶ listing ─▶ journal: ready ─▶ meta.json ─▶ listing ─▶ journal: done   (upload)
+//! meta.json ─▶ the rest ─▶ deletion-mark.json                                              (delete)
 //! ```
 //!
 //! An upload that fails leaves its objects, and the [`Journal`] names it: the next run goes on where it broke
@@ -16,7 +16,7 @@ mod metrics;
 mod ship;
 mod upload;
 
-pub use delete::{delete_block, write_mark};
+pub use delete::{delete_abandoned, delete_block, write_mark};
 pub use download::download_block;
 pub use journal::{Journal, Unfinished};
 pub use metrics::ShipperMetrics;

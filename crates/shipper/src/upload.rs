@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::DateTime;
@@ -9,12 +10,16 @@ use dolmen_block::meta::BlockFile;
 use dolmen_block::{CHUNKS, INDEX, META, Meta, Ulid, segment};
 use dolmen_bucket::{Object, PART_SIZE, block_path, from_store, list_block};
 use dolmen_ctx::{Ctx, Disk};
-use dolmen_model::{Context, Error, Kind, Result};
+use dolmen_model::{Context, Error, Kind, Result, Timestamp};
 use futures::{StreamExt, TryStreamExt};
 use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload};
 
 use crate::delete::delete_objects;
 use crate::journal::{Active, Journal, Unfinished};
+
+/// Objects of an earlier try that are older than this go up once more, since a compactor deletes folders without
+/// meta.json that nobody wrote to for two days.
+const STALE: Duration = Duration::from_secs(24 * 3600);
 
 /// How files go up.
 #[derive(Clone, Copy, Debug)]
@@ -68,9 +73,10 @@ impl Uploader {
         &self.disk
     }
 
-    /// Uploads the block in `dir` as `meta`, which needs external labels: chunks, index, meta.json last.
-    /// `files` and `upload_time` are filled in. Returns the meta that is in the bucket. A block that is there
-    /// already is a success; objects of an earlier try that have the right length are kept.
+    /// Uploads the block in `dir` as `meta`, which needs external labels: chunks, index, meta.json last, and a
+    /// look whether all of it is there. `files` and `upload_time` are filled in. Returns the meta that is in the
+    /// bucket. A block that is there already is a success; fresh objects of an earlier try that have the right
+    /// length are kept.
     ///
     /// After an error the block may still become whole, by a request that is carried out late: the same
     /// upload may be tried again, or left to [`Uploader::clean_unfinished`].
@@ -88,29 +94,56 @@ impl Uploader {
         if meta.thanos.as_ref().is_none_or(|t| t.labels.is_empty()) {
             return Err(Error::invalid("it has no external labels, expected at least one"));
         }
-        if let Some(there) = self.whole(ulid).await? {
-            self.journal.done(ulid)?;
-            return Ok(there);
+        if let Some(there) = self.meta_of(ulid).await? {
+            let Some(lack) = lacking(files_in(&there), &list_block(&*self.store, ulid).await?) else {
+                self.journal.done(ulid)?;
+                return Ok(there);
+            };
+            tracing::warn!(block = %ulid, lack, "its meta.json is in the bucket, other objects are not: put again");
         }
         let files = files_of(&*self.disk, dir)?;
         ctx.check()?;
         self.journal.begin(ulid)?;
-        let there = list_block(&*self.store, ulid).await?;
-        for file in &files {
-            if len_of(&there, &file.rel_path) != Some(file.size_bytes) {
-                ctx.check()?;
-                self.put_file(ctx, ulid, dir, file).await?;
-            }
-        }
-        self.check_sizes(ulid, &files).await?;
-        let meta = as_uploaded(meta, files, ctx)?;
+        let stale = i64::try_from(STALE.as_millis()).unwrap_or(i64::MAX);
+        self.fill(ctx, dir, ulid, &files, ctx.clock.now().saturating_sub(stale)).await?;
+        let meta = as_uploaded(meta, files.clone(), ctx)?;
         ctx.check()?;
         self.put_meta(&meta).await?;
+        // Who took the folder for given up may have deleted in between. What is gone is put again rather than
+        // meta.json deleted: a late delete would hit the next try.
+        self.fill(ctx, dir, ulid, &files, Timestamp::MIN).await?;
+        self.journal.done(ulid)?;
         Ok(meta)
     }
 
-    /// The meta of a block that is in the bucket.
-    async fn whole(&self, ulid: Ulid) -> Result<Option<Meta>> {
+    /// Puts the files that the bucket lacks, or has from before `since`, and looks whether all are there.
+    async fn fill(
+        &self,
+        ctx: &Ctx,
+        dir: &Path,
+        ulid: Ulid,
+        files: &[BlockFile],
+        since: Timestamp,
+    ) -> Result<()> {
+        let there = list_block(&*self.store, ulid).await?;
+        let kept = |f: &BlockFile| {
+            let found = there.iter().find(|o| o.path == f.rel_path);
+            found.is_some_and(|o| o.size == f.size_bytes && o.mtime >= since)
+        };
+        let mut put = false;
+        for file in files.iter().filter(|f| !kept(f)) {
+            ctx.check()?;
+            self.put_file(ctx, ulid, dir, file).await?;
+            put = true;
+        }
+        if put && let Some(lack) = lacking(files, &list_block(&*self.store, ulid).await?) {
+            return Err(Error::new(Kind::Retry, lack));
+        }
+        Ok(())
+    }
+
+    /// The meta.json that is in the bucket.
+    async fn meta_of(&self, ulid: Ulid) -> Result<Option<Meta>> {
         let path = block_path(ulid, META);
         let doing = || format!("look for {path}");
         let got = match self.store.get(&path).await {
@@ -172,32 +205,18 @@ impl Uploader {
         parts.try_collect::<()>().await
     }
 
-    async fn check_sizes(&self, ulid: Ulid, files: &[BlockFile]) -> Result<()> {
-        let there = list_block(&*self.store, ulid).await?;
-        for f in files.iter().filter(|f| f.rel_path != META) {
-            let found = len_of(&there, &f.rel_path);
-            if found != Some(f.size_bytes) {
-                let found = found.map_or_else(|| "nothing".to_owned(), |n| format!("{n} bytes"));
-                let text = format!("{} in the bucket: {found}, expected {} bytes", f.rel_path, f.size_bytes);
-                return Err(Error::new(Kind::Retry, text));
-            }
-        }
-        Ok(())
-    }
-
     async fn put_meta(&self, meta: &Meta) -> Result<()> {
         let json = meta.to_json();
         self.journal.ready(meta.ulid, &json)?;
         let path = block_path(meta.ulid, META);
         let put = self.store.put(&path, PutPayload::from(json)).await;
-        put.map_err(|e| from_store(format!("put {path}"), e))?;
-        self.journal.done(meta.ulid)
+        put.map(drop).map_err(|e| from_store(format!("put {path}"), e))
     }
 
     /// Settles uploads that broke off, but for those that `keep` names, whose files are still at hand: where
     /// only meta.json is missing it is put, so that a late request cannot bring it to a folder that was
-    /// emptied; else the objects are deleted. A block with meta.json is whole and stays. A folder is named
-    /// until a look finds it empty, since a late request may fill it again.
+    /// emptied; else the objects are deleted. A block with meta.json stays. A folder is named until a look finds
+    /// it empty, since a late request may fill it again.
     pub async fn clean_unfinished(&self, ctx: &Ctx, keep: impl Fn(Ulid) -> bool) -> Result<Cleaned> {
         let mut cleaned = Cleaned::default();
         for ulid in self.journal.unfinished() {
@@ -215,16 +234,28 @@ impl Uploader {
 
     async fn settle(&self, _active: &Active<'_>, ulid: Ulid, cleaned: &mut Cleaned) -> Result<()> {
         let there = list_block(&*self.store, ulid).await?;
-        if there.is_empty() || len_of(&there, META).is_some() {
+        if there.is_empty() {
             return self.journal.done(ulid);
         }
-        if let Unfinished::Ready(meta) = self.journal.state(ulid)? {
-            let files = meta.thanos.as_ref().map_or(&[][..], |t| &t.files);
-            if self.check_sizes(ulid, files).await.is_ok() {
-                self.put_meta(&meta).await?;
-                cleaned.finished.push(ulid);
-                return Ok(());
+        let ready = match self.journal.state(ulid)? {
+            Unfinished::Ready(meta) => Some(meta),
+            Unfinished::Objects => None,
+        };
+        let lack = ready.as_ref().and_then(|meta| lacking(files_in(meta), &there));
+        if there.iter().any(|o| o.path == META) {
+            if let Some(lack) = lack {
+                tracing::error!(block = %ulid, lack, "it has its meta.json and is not whole: a person has to look");
             }
+            return self.journal.done(ulid);
+        }
+        if let (Some(meta), None) = (ready, lack) {
+            self.put_meta(&meta).await?;
+            if let Some(lack) = lacking(files_in(&meta), &list_block(&*self.store, ulid).await?) {
+                return Err(Error::new(Kind::Retry, lack));
+            }
+            self.journal.done(ulid)?;
+            cleaned.finished.push(ulid);
+            return Ok(());
         }
         delete_objects(&*self.store, there.iter().map(|o| block_path(ulid, &o.path))).await?;
         cleaned.deleted.push(ulid);
@@ -232,8 +263,19 @@ impl Uploader {
     }
 }
 
-fn len_of(objects: &[Object], path: &str) -> Option<u64> {
-    objects.iter().find(|o| o.path == path).map(|o| o.size)
+/// Files that a meta names.
+fn files_in(meta: &Meta) -> &[BlockFile] {
+    meta.thanos.as_ref().map_or(&[], |t| &t.files)
+}
+
+/// The first of the files, meta.json aside, that is not there or has another length.
+fn lacking(files: &[BlockFile], there: &[Object]) -> Option<String> {
+    files.iter().filter(|f| f.rel_path != META).find_map(|f| {
+        let found = there.iter().find(|o| o.path == f.rel_path).map(|o| o.size);
+        let text = found.map_or_else(|| "nothing".to_owned(), |n| format!("{n} bytes"));
+        let (path, expected) = (&f.rel_path, f.size_bytes);
+        (found != Some(expected)).then(|| format!("{path} in the bucket: {text}, expected {expected} bytes"))
+    })
 }
 
 /// A block's files with their lengths, in the order in which they go up; tombstones stay at home.

@@ -22,6 +22,9 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 
+mod hook;
+mod races;
+
 const NOW: i64 = 1_700_000_000_000;
 
 fn ulid(n: u64) -> Ulid {
