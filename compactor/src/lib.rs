@@ -4,8 +4,9 @@
 //! run ─▶ report ─▶ sleep until the interval is over ─▶ run …
 //! ```
 //!
-//! In one process with a receiver and a gateway it stands beside them and shares nothing but the bucket: its
-//! folder holds blocks that are being merged and the journal of its uploads, and may be lost at any time.
+//! In one process with a receiver and a gateway it stands beside them and shares the bucket, and a look
+//! into the receiver's journal of uploads: its folder holds blocks that are being merged and the journal of its
+//! own uploads, and may be lost at any time.
 
 mod compactor;
 mod settings;

@@ -20,6 +20,8 @@ pub struct CompactorSettings {
     pub consistency_delay: Duration,
     /// Time between the starts of two runs.
     pub wait_interval: Duration,
+    /// Upload journals of others on this disk, such as a receiver's: what they name is never deleted as given up.
+    pub also_ours: Vec<PathBuf>,
 }
 
 const HOUR_MS: i64 = 3_600_000;
@@ -33,6 +35,7 @@ impl CompactorSettings {
             delete_delay: Duration::from_secs(48 * 3600),
             consistency_delay: Duration::from_secs(30 * 60),
             wait_interval: Duration::from_secs(5 * 60),
+            also_ours: Vec::new(),
         }
     }
 
@@ -64,6 +67,7 @@ impl CompactorSettings {
             delete_delay: self.delete_delay,
             consistency_delay: self.consistency_delay,
             partial_age: PARTIAL_AGE,
+            also_ours: self.also_ours.clone(),
         })
     }
 }

@@ -53,10 +53,14 @@ fn sources(meta: &Meta) -> BTreeSet<(i64, Ulid)> {
     all
 }
 
-/// Folders without meta.json in which nothing was written for `age`. Those with a deletion mark go their own
-/// way, and `ours` are settled by their journal.
-pub fn abandoned(fetched: &Fetched, now: Timestamp, age: Duration, ours: &[Ulid]) -> Vec<Ulid> {
-    let since = now.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
+/// Who wrote nothing since then has given up.
+pub fn given_up_since(now: Timestamp, age: Duration) -> Timestamp {
+    now.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// Folders without meta.json to which nothing was written since `since`. Those with a deletion mark go their
+/// own way, and `ours` are settled by their journals.
+pub fn abandoned(fetched: &Fetched, since: Timestamp, ours: &[Ulid]) -> Vec<Ulid> {
     let given_up = |ulid: &Ulid, newest: Timestamp| {
         newest < since && !fetched.deletion_marks.contains_key(ulid) && !ours.contains(ulid)
     };

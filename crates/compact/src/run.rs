@@ -18,7 +18,9 @@ use dolmen_block::{Meta, Ulid};
 use dolmen_ctx::{Ctx, Disk};
 use dolmen_fetcher::{Fetched, Fetcher};
 use dolmen_model::{Context, Error, Kind, Result};
-use dolmen_shipper::{Cleaned, Uploader, delete_block, download_block, write_mark};
+use dolmen_shipper::{
+    Cleaned, Journal, Uploader, delete_abandoned, delete_block, download_block, write_mark,
+};
 use object_store::ObjectStore;
 
 use crate::clean::{self, COMPACTED, EMPTY, OUTDATED};
@@ -47,6 +49,8 @@ pub struct CompactSettings {
     pub consistency_delay: Duration,
     /// How old somebody else's unfinished upload must be before it is deleted.
     pub partial_age: Duration,
+    /// Upload journals beside this compactor's: what they name is not deleted, however old.
+    pub also_ours: Vec<PathBuf>,
 }
 
 /// Compacts one bucket. Only one may work on a bucket at a time.
@@ -99,8 +103,10 @@ impl Run<'_> {
     async fn all(&mut self) -> Result<()> {
         self.empty_work_dir()?;
         self.settle().await?;
+        // Asked before the fetch: an upload that ends while it runs still looks unfinished in what it found.
+        let ours = self.ours()?;
         let mut view = self.of.fetcher.fetch(self.ctx).await?;
-        self.delete_due(&mut view).await?;
+        self.delete_due(&mut view, &ours).await?;
         let whole = view.blocks.clone();
         view.hide_fresh(self.ctx.clock.now(), self.of.settings.consistency_delay);
         let fresh = member::fresh(&whole, &view);
@@ -159,27 +165,45 @@ impl Run<'_> {
         Ok(())
     }
 
-    async fn delete_due(&mut self, view: &mut Fetched) -> Result<()> {
-        let (now, settings) = (self.ctx.clock.now(), &self.of.settings);
-        let expired = clean::expired(view, now, settings.delete_delay);
-        let ours = self.of.uploader.journal().unfinished();
-        let abandoned = clean::abandoned(view, now, settings.partial_age, &ours);
-        let all = expired.into_iter().map(|u| (u, "marked"));
-        for (ulid, reason) in all.chain(abandoned.into_iter().map(|u| (u, "abandoned"))) {
+    /// Uploads that their journals will bring to an end.
+    fn ours(&self) -> Result<Vec<Ulid>> {
+        let mut all = self.of.uploader.journal().unfinished();
+        for dir in &self.of.settings.also_ours {
+            all.extend(Journal::peek(&*self.of.disk, dir)?);
+        }
+        Ok(all)
+    }
+
+    async fn delete_due(&mut self, view: &mut Fetched, ours: &[Ulid]) -> Result<()> {
+        let (store, now) = (&*self.of.store, self.ctx.clock.now());
+        for ulid in clean::expired(view, now, self.of.settings.delete_delay) {
             self.ctx.check()?;
-            // Whether or not it worked: it is no block any more.
+            // Whether or not it works: it is no block any more.
             view.blocks.remove(&ulid);
-            match delete_block(&*self.of.store, ulid).await {
-                Ok(()) => {
-                    tracing::info!(block = %ulid, reason, "deleted");
-                    self.of.metrics.deleted(reason);
-                    self.report.deleted.push(ulid);
-                    self.in_a_row = 0;
-                }
-                Err(e) => {
-                    tracing::error!(block = %ulid, error = %e, "cannot delete a block");
-                    self.failed(e)?;
-                }
+            let gone = delete_block(store, ulid).await.map(|()| true);
+            self.deleted(ulid, "marked", gone)?;
+        }
+        let since = clean::given_up_since(now, self.of.settings.partial_age);
+        for ulid in clean::abandoned(view, since, ours) {
+            self.ctx.check()?;
+            let gone = delete_abandoned(store, ulid, since).await;
+            self.deleted(ulid, "abandoned", gone)?;
+        }
+        Ok(())
+    }
+
+    fn deleted(&mut self, ulid: Ulid, reason: &'static str, gone: Result<bool>) -> Result<()> {
+        match gone {
+            Ok(true) => {
+                tracing::info!(block = %ulid, reason, "deleted");
+                self.of.metrics.deleted(reason);
+                self.report.deleted.push(ulid);
+                self.in_a_row = 0;
+            }
+            Ok(false) => tracing::info!(block = %ulid, "its upload goes on, it stays"),
+            Err(e) => {
+                tracing::error!(block = %ulid, error = %e, "cannot delete a block");
+                self.failed(e)?;
             }
         }
         Ok(())

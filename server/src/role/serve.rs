@@ -23,7 +23,8 @@ async fn serve(flags: flags::Serve, given: Given) -> Outcome {
     let stage = Stage::set("serve", &flags.listen).await?;
     let dir = flags.data_dir.as_path();
     let plan = writes::Plan::new(&stage, dir, &flags.write, &flags.sync, &flags.labels)?;
-    let compaction = compaction::settings(&dir.join("compactor"), &flags.compaction)?;
+    let mut compaction = compaction::settings(&dir.join("compactor"), &flags.compaction)?;
+    compaction.also_ours.push(plan.uploads());
     let yaml = bucket::config(&flags.objstore)?;
     let metrics = stage.metrics.register(BucketMetrics::new);
     // A configuration that makes no sense is refused before anything is made.

@@ -67,10 +67,16 @@ impl Plan {
         Ok(Plan { ctx: stage.ctx("receiver"), head, remote, receiver })
     }
 
+    /// The journal of blocks on their way into the bucket.
+    pub fn uploads(&self) -> PathBuf {
+        self.head.blocks_dir.with_file_name("uploads")
+    }
+
     /// Replays the log and opens what is there. Without a bucket blocks stay on the local disk.
     pub async fn open(self, stage: &Stage, bucket: Option<&Bucket>) -> Result<WayIn, Exit> {
+        let uploads = self.uploads();
         let Plan { ctx, head, remote, receiver } = self;
-        let (blocks, uploads) = (head.blocks_dir.clone(), head.blocks_dir.with_file_name("uploads"));
+        let blocks = head.blocks_dir.clone();
         let opened = {
             let (clock, disk) = (stage.clock.clone(), stage.disk.clone());
             let metrics = stage.metrics.register(|r| (HeadMetrics::new(r), WalMetrics::new(r)));

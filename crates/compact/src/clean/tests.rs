@@ -71,7 +71,7 @@ fn folders_are_given_up_by_their_youngest_object() {
     }
     let mark = DeletionMark { id: Ulid(3), version: 1, details: String::new(), deletion_time: 0 };
     f.deletion_marks.insert(Ulid(3), mark);
-    let all = abandoned(&f, NOW, DELAY, &[Ulid(4)]);
+    let all = abandoned(&f, given_up_since(NOW, DELAY), &[Ulid(4)]);
     assert_eq!(all, [Ulid(1)]);
 }
 

@@ -4,6 +4,9 @@
 
 mod faults;
 mod golden;
+#[path = "../../../shipper/tests/ship/hook.rs"]
+mod hook;
 mod promtool;
+mod races;
 mod random;
 mod world;

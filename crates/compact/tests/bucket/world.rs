@@ -36,6 +36,7 @@ pub struct World {
     pub disk: Arc<dyn Disk>,
     pub ranges: Vec<i64>,
     pub delete_delay: Duration,
+    pub also_ours: Vec<PathBuf>,
 }
 
 impl World {
@@ -59,6 +60,7 @@ impl World {
             disk: Arc::new(RealDisk),
             ranges: [1, 2, 8, 48, 336].map(|h| h * HOUR).to_vec(),
             delete_delay: Duration::from_secs(48 * 3600),
+            also_ours: Vec::new(),
         }
     }
 
@@ -87,6 +89,7 @@ impl World {
             delete_delay: self.delete_delay,
             consistency_delay,
             partial_age: PARTIAL_AGE,
+            also_ours: self.also_ours.clone(),
         };
         let metrics = CompactMetrics::new(&mut registry);
         Compactor::new(self.store.clone(), self.disk.clone(), fetcher, self.uploader(), settings, metrics)
