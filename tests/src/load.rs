@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use dolmen_proto::prometheus::{Label, Sample, TimeSeries, WriteRequest};
+use dolmen_proto::prometheus::{BucketSpan, Histogram, Label, Sample, TimeSeries, WriteRequest, histogram};
 use prost::Message;
 
 use crate::http::Client;
@@ -62,6 +62,35 @@ fn labels(writer: u32, i: u32) -> Vec<Label> {
     [("__name__", Shape::metric(writer)), ("i", i.to_string()), ("job", "load".to_owned())]
         .map(|(name, value)| Label { name: name.to_owned(), value })
         .into()
+}
+
+/// The compressed request of batch `b` of twenty exponential histograms that grow, at time `t`.
+pub fn histograms(t: i64, b: u64) -> Vec<u8> {
+    let timeseries = (0..20u64)
+        .map(|i| {
+            let n = b + 1 + i;
+            let label = |name: &str, value: String| Label { name: name.into(), value };
+            TimeSeries {
+                labels: vec![label("__name__", "exponential".into()), label("i", format!("{i:02}"))],
+                histograms: vec![Histogram {
+                    count: Some(histogram::Count::CountInt(4 * n)),
+                    sum: 7.5 * n as f64,
+                    schema: 3,
+                    zero_threshold: 1e-128,
+                    zero_count: Some(histogram::ZeroCount::ZeroCountInt(n)),
+                    positive_spans: vec![
+                        BucketSpan { offset: -2, length: 2 },
+                        BucketSpan { offset: 1, length: 1 },
+                    ],
+                    positive_deltas: vec![n as i64, 0, 0],
+                    timestamp: t,
+                    ..Histogram::default()
+                }],
+                ..TimeSeries::default()
+            }
+        })
+        .collect();
+    compress(&WriteRequest { timeseries, ..WriteRequest::default() })
 }
 
 /// A request as remote-write sends it.

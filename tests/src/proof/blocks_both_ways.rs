@@ -6,7 +6,6 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use dolmen_proto::prometheus::{BucketSpan, Histogram, Label, TimeSeries, WriteRequest, histogram};
 
 use super::Figures;
 use crate::dolmen::{self, Dolmen};
@@ -93,7 +92,7 @@ fn same_writes(dir: &Path, figures: &mut Figures) -> Result<()> {
 
     // Histograms come after the dumps: promtool 2.42 dumps floats only.
     for b in 0..60 {
-        send(&peers, histograms(&shape, b))?;
+        send(&peers, load::histograms(shape.time(BATCHES * u64::from(shape.depth) + b), b))?;
     }
     flush(&peers[1])?;
     dolmen.process.stop(Duration::from_secs(60))?;
@@ -139,35 +138,6 @@ fn flush(client: &Client) -> Result<()> {
     let (status, text) = client.post("/-/flush", &[], Vec::new())?;
     ensure!(status == 204, "flush: {status} {text}");
     Ok(())
-}
-
-/// Batch `b` of twenty exponential histograms that grow.
-fn histograms(shape: &Shape, b: u64) -> Vec<u8> {
-    let timeseries = (0..20u64)
-        .map(|i| {
-            let n = b + 1 + i;
-            let label = |name: &str, value: String| Label { name: name.into(), value };
-            TimeSeries {
-                labels: vec![label("__name__", "exponential".into()), label("i", format!("{i:02}"))],
-                histograms: vec![Histogram {
-                    count: Some(histogram::Count::CountInt(4 * n)),
-                    sum: 7.5 * n as f64,
-                    schema: 3,
-                    zero_threshold: 1e-128,
-                    zero_count: Some(histogram::ZeroCount::ZeroCountInt(n)),
-                    positive_spans: vec![
-                        BucketSpan { offset: -2, length: 2 },
-                        BucketSpan { offset: 1, length: 1 },
-                    ],
-                    positive_deltas: vec![n as i64, 0, 0],
-                    timestamp: shape.time(BATCHES * u64::from(shape.depth) + b),
-                    ..Histogram::default()
-                }],
-                ..TimeSeries::default()
-            }
-        })
-        .collect();
-    load::compress(&WriteRequest { timeseries, ..WriteRequest::default() })
 }
 
 fn dump(data: &Path) -> Result<Vec<String>> {

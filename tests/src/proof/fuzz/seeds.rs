@@ -129,7 +129,7 @@ fn requests(seeds: &mut Seeds, recorded: &Path) -> Result<()> {
     }
     for (series, depth) in [(1, 1), (3, 5), (20, 2)] {
         let shape = Shape { start: 1_795_330_800_000, step: 15_000, series, depth };
-        bodies.extend([shape.request(0, 0), shape.request(1, 7)]);
+        bodies.extend([shape.request(0, 0), shape.request(1, 7), load::histograms(shape.time(3), 3)]);
     }
     for body in bodies {
         seeds.put("write_request", &[&[1], &body])?;
@@ -175,7 +175,9 @@ fn log(seeds: &mut Seeds) -> Result<()> {
         let mut prometheus = Prometheus::start(name, dir.path(), "global: {}\n", &flags)?;
         let shape = Shape { start: crate::exporter::now() - 600_000, step: 15_000, series: 3, depth: 4 };
         for b in 0..6 {
-            prometheus.client().post("/api/v1/write", &load::HEADERS, shape.request(0, b))?;
+            for body in [shape.request(0, b), load::histograms(shape.time(4 * b), b)] {
+                prometheus.client().post("/api/v1/write", &load::HEADERS, body)?;
+            }
         }
         let wal = prometheus.data().join("wal");
         prometheus.process.stop(std::time::Duration::from_secs(30))?;
