@@ -12,7 +12,7 @@ mod metrics;
 mod receiver;
 mod scrape;
 
-pub use local::LocalBlocks;
+pub use local::{LocalBlocks, Seen};
 pub use metrics::ReceiverMetrics;
-pub use receiver::{Receiver, ReceiverSettings, control};
+pub use receiver::{BucketSeen, Receiver, ReceiverSettings, control};
 pub use scrape::{ScrapeSettings, scrape_self};

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use dolmen_block::Meta;
 use dolmen_ctx::{Ctx, Disk};
-use dolmen_model::{Context, Labels, Result, TimeRange};
+use dolmen_fanout::Absent;
+use dolmen_model::{Context, Error, Labels, Result, TimeRange};
 use dolmen_source::{BlockReader, FileSource};
 use dolmen_storage::Queryable;
 use parking_lot::RwLock;
@@ -22,10 +23,21 @@ pub(crate) struct LocalBlock {
     shipped: Option<Instant>,
 }
 
+/// What is known of those who serve the bucket.
+#[derive(Clone, Copy, Debug)]
+pub enum Seen {
+    /// They are other processes.
+    Unknown,
+    /// When the last look at the bucket began that did not fail.
+    Last(Option<Instant>),
+}
+
 /// The blocks that are held here.
 pub struct LocalBlocks {
     disk: Arc<dyn Disk>,
     blocks: RwLock<Vec<LocalBlock>>,
+    /// Those that cannot be read: whoever asks for their time is told.
+    broken: Vec<Arc<Absent>>,
 }
 
 impl LocalBlocks {
@@ -35,7 +47,7 @@ impl LocalBlocks {
         disk: Arc<dyn Disk>,
         dir: &Path,
     ) -> Result<(LocalBlocks, Vec<(PathBuf, String)>)> {
-        let local = LocalBlocks { disk, blocks: RwLock::default() };
+        let mut local = LocalBlocks { disk, blocks: RwLock::default(), broken: Vec::new() };
         let mut broken = Vec::new();
         let names = local.disk.list(dir).context("list local blocks")?;
         for name in names {
@@ -49,11 +61,13 @@ impl LocalBlocks {
                 continue;
             }
             let read = local.disk.read(&path.join("meta.json")).context("read meta.json");
-            let added = match read.and_then(|bytes| Meta::parse(&bytes)) {
+            let meta = read.and_then(|bytes| Meta::parse(&bytes));
+            let added = match meta.clone() {
                 Ok(meta) => local.add(ctx, meta, path.clone()).await,
                 Err(e) => Err(e),
             };
             if let Err(e) = added {
+                local.broken.push(Arc::new(absent(&path, meta.as_ref().ok(), &e)));
                 broken.push((path, e.to_string()));
             }
         }
@@ -79,11 +93,20 @@ impl LocalBlocks {
         }
     }
 
-    /// Removes blocks that have been in the bucket for longer than `hold`. Queries under way read on.
-    pub fn forget(&self, hold: Duration) -> Result<()> {
+    /// Removes blocks that have been in the bucket for longer than `hold`, and were there when the bucket was
+    /// `seen`, if that is known. Queries under way read on.
+    pub fn forget(&self, hold: Duration, seen: &Seen) -> Result<()> {
         let old: Vec<LocalBlock> = {
             let mut blocks = self.blocks.write();
-            let is_old = |b: &LocalBlock| b.shipped.is_some_and(|at| at.elapsed() >= hold);
+            let is_old = |b: &LocalBlock| {
+                b.shipped.is_some_and(|at| {
+                    at.elapsed() >= hold
+                        && match seen {
+                            Seen::Unknown => true,
+                            Seen::Last(last) => last.is_some_and(|last| last > at),
+                        }
+                })
+            };
             let old = blocks.iter().filter(|b| is_old(b)).cloned().collect();
             blocks.retain(|b| !is_old(b));
             old
@@ -129,5 +152,14 @@ impl LocalBlocks {
             same_stream && b.meta.range().is_some_and(|r| r.overlaps(range))
         };
         self.blocks.read().iter().filter(may).cloned().collect()
+    }
+}
+
+/// A block that cannot be read, as one that says so.
+fn absent(path: &Path, meta: Option<&Meta>, e: &Error) -> Absent {
+    Absent {
+        range: meta.and_then(Meta::range).unwrap_or(TimeRange::ALL),
+        external: meta.map_or_else(Labels::empty, Meta::external_labels),
+        error: Error::corrupt(format!("{}: {e}", path.display())),
     }
 }

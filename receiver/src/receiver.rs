@@ -1,7 +1,7 @@
 //! The receiver: head, local blocks, and what brings samples from the one to the other and into the bucket.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::State;
@@ -14,10 +14,11 @@ use dolmen_model::{Context, Error, Kind, Result};
 use dolmen_service::Shutdown;
 use dolmen_shipper::Shipper;
 use dolmen_storage::Queryable;
+use parking_lot::RwLock;
 use tokio::sync::{Mutex, Notify};
 
 use crate::held::HeldBlocks;
-use crate::local::LocalBlocks;
+use crate::local::{LocalBlocks, Seen};
 use crate::metrics::ReceiverMetrics;
 
 /// Longest time between two tries to ship.
@@ -46,7 +47,11 @@ pub struct Receiver {
     cutting: Mutex<Vec<Cut>>,
     shipping: Mutex<()>,
     to_ship: Notify,
+    bucket_seen: RwLock<Option<Arc<BucketSeen>>>,
 }
+
+/// Tells when the last look at the bucket began that did not fail.
+pub type BucketSeen = dyn Fn() -> Option<Instant> + Send + Sync;
 
 impl Receiver {
     /// Over a head that is open; local blocks are found in its directory of blocks. Without a shipper blocks
@@ -77,7 +82,13 @@ impl Receiver {
             cutting: Mutex::default(),
             shipping: Mutex::new(()),
             to_ship: Notify::new(),
+            bucket_seen: RwLock::new(None),
         }))
+    }
+
+    /// Who serves the bucket is in this process: a block stays here until it was seen there.
+    pub fn set_bucket_seen(&self, seen: Arc<BucketSeen>) {
+        *self.bucket_seen.write() = Some(seen);
     }
 
     /// The head.
@@ -129,7 +140,8 @@ impl Receiver {
             self.local.shipped(|ulid| in_bucket.contains(&ulid));
             done?;
         }
-        self.local.forget(self.settings.hold)?;
+        let seen = self.bucket_seen.read().as_ref().map_or(Seen::Unknown, |seen| Seen::Last(seen()));
+        self.local.forget(self.settings.hold, &seen)?;
         self.metrics.local_blocks.set(self.local.len() as i64);
         Ok(())
     }

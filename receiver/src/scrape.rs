@@ -16,6 +16,8 @@ pub struct ScrapeSettings {
     pub interval: Duration,
     /// `instance`: where HTTP is served.
     pub instance: String,
+    /// The receiver's own labels, but for `dolmen`.
+    pub external_labels: Labels,
 }
 
 /// Scrapes until the word to end.
@@ -31,7 +33,7 @@ pub async fn scrape_self(
     }
     let labels =
         Labels::from_pairs([("job", "dolmen"), ("instance", &settings.instance), ("dolmen", "self")]);
-    let mut scrape = SelfScrape::new(labels);
+    let mut scrape = SelfScrape::new(labels, settings.external_labels);
     let mut ticks = tokio::time::interval(settings.interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     loop {

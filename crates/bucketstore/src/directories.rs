@@ -7,6 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use dolmen_block::{META, Meta, Ulid};
 use dolmen_ctx::{Ctx, Disk};
+use dolmen_fanout::Absent;
 use dolmen_model::{Answer, Context, Cover, Error, Labels, Result, TimeRange};
 use dolmen_source::{BlockReader, FileSource};
 use dolmen_storage::{FrameStream, LabelAsk, Queryable, Select};
@@ -75,7 +76,7 @@ impl Directories {
         // Whatever hinders it, the others are answered from.
         let error = Error::corrupt(format!("{}: {e}", dir.display()));
         let range = range.unwrap_or(TimeRange::ALL);
-        self.blocks.push(Arc::new(Unreadable { error: error.clone(), range }));
+        self.blocks.push(Arc::new(Absent { error: error.clone(), range, external: Labels::empty() }));
         self.broken.push((dir, error));
     }
 }
@@ -131,26 +132,5 @@ impl Queryable for OneReplica {
 
     async fn labels(&self, ctx: &Ctx, select: &Select, ask: LabelAsk) -> Result<Answer<Vec<SmolStr>>> {
         self.0.labels(ctx, &OneReplica::plain(select), ask).await
-    }
-}
-
-/// A block that cannot be read.
-struct Unreadable {
-    error: Error,
-    range: TimeRange,
-}
-
-#[async_trait]
-impl Queryable for Unreadable {
-    fn cover(&self, select: &Select) -> Cover {
-        Cover { labels: vec![Labels::empty()], range: self.range.intersect(select.range), ..Cover::default() }
-    }
-
-    async fn select(&self, _: &Ctx, _: &Select) -> Result<FrameStream> {
-        Err(self.error.clone())
-    }
-
-    async fn labels(&self, _: &Ctx, _: &Select, _: LabelAsk) -> Result<Answer<Vec<SmolStr>>> {
-        Err(self.error.clone())
     }
 }

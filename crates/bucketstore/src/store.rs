@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use dolmen_block::Ulid;
 use dolmen_ctx::{Ctx, Disk};
 use dolmen_fetcher::{Fetched, Fetcher};
-use dolmen_model::{Error, Kind, Result};
+use dolmen_model::{Error, Kind, Result, Timestamp};
 use dolmen_source::{BlockReader, ReadCounts};
 use dolmen_storage::Queryable;
 use futures::StreamExt;
@@ -19,7 +19,7 @@ use tokio::sync::{Mutex, Notify, Semaphore};
 use crate::block::BucketBlock;
 use crate::cache::Shared;
 use crate::headers::Headers;
-use crate::view::{CorruptBlock, View, is_covered, successors};
+use crate::view::{View, corrupt, is_covered, successors};
 use crate::{BucketStoreMetrics, BucketStoreSettings};
 
 /// Memory of an opened block beside what it says itself.
@@ -101,6 +101,11 @@ impl BucketStore {
         self.view.load().blocks.keys().copied().collect()
     }
 
+    /// The end of the time that is known to be served; `None` where there is no block.
+    pub fn newest(&self) -> Option<Timestamp> {
+        self.view.load().blocks.values().map(|b| b.meta().max_time).max()
+    }
+
     /// Requests and bytes by cause.
     pub fn counts(&self) -> &Arc<ReadCounts> {
         &self.common.counts
@@ -147,15 +152,15 @@ impl BucketStore {
         view.blocks.retain(|ulid, block| {
             fetched.blocks.contains_key(ulid) || broken.contains(ulid) && !is_covered(block.meta(), &fetched)
         });
-        for (ulid, corrupt) in &fetched.corrupt {
-            let meta = corrupt.meta.as_deref();
+        for (ulid, found) in &fetched.corrupt {
+            let meta = found.meta.as_deref();
             if meta.is_some_and(|m| m.resolution() != 0 || is_covered(m, &fetched)) {
                 continue;
             }
-            if !old.corrupt.iter().any(|c| c.ulid() == *ulid) {
-                tracing::error!(block = %ulid, "block of the bucket is left out: {}", corrupt.why);
+            if !old.corrupt.contains_key(ulid) {
+                tracing::error!(block = %ulid, "block of the bucket is left out: {}", found.why);
             }
-            view.corrupt.push(Arc::new(CorruptBlock::new(*ulid, corrupt.why.clone(), meta)));
+            view.corrupt.insert(*ulid, Arc::new(corrupt(*ulid, &found.why, meta)));
         }
         self.publish(&old, view, all.keys().copied().collect(), now).await;
         Ok(())

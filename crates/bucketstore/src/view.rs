@@ -3,13 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use dolmen_block::{Meta, Ulid};
-use dolmen_ctx::Ctx;
+use dolmen_fanout::Absent;
 use dolmen_fetcher::Fetched;
-use dolmen_model::{Answer, Cover, Error, Labels, Result, TimeRange};
-use dolmen_storage::{FrameStream, LabelAsk, Queryable, Select};
-use smol_str::SmolStr;
+use dolmen_model::{Error, Labels, TimeRange};
+use dolmen_storage::Queryable;
 
 use crate::block::BucketBlock;
 
@@ -17,14 +15,14 @@ use crate::block::BucketBlock;
 #[derive(Clone, Default)]
 pub(crate) struct View {
     pub blocks: BTreeMap<Ulid, Arc<BucketBlock>>,
-    pub corrupt: Vec<Arc<CorruptBlock>>,
+    pub corrupt: BTreeMap<Ulid, Arc<Absent>>,
 }
 
 impl View {
     /// To be asked, oldest first.
     pub fn queryables(&self) -> Vec<Arc<dyn Queryable>> {
         let blocks = self.blocks.values().map(|b| b.clone() as Arc<dyn Queryable>);
-        blocks.chain(self.corrupt.iter().map(|b| b.clone() as Arc<dyn Queryable>)).collect()
+        blocks.chain(self.corrupt.values().map(|b| b.clone() as Arc<dyn Queryable>)).collect()
     }
 }
 
@@ -51,44 +49,11 @@ pub(crate) fn is_covered(meta: &Meta, served: &Fetched) -> bool {
     !sources.is_empty() && sources.iter().all(|s| there.contains(s))
 }
 
-/// A block that cannot be trusted: whoever asks for its time is told.
-pub(crate) struct CorruptBlock {
-    ulid: Ulid,
-    why: String,
-    range: TimeRange,
-    external: Labels,
-}
-
-impl CorruptBlock {
-    /// Without a meta its time is not known, so that it may be any.
-    pub fn new(ulid: Ulid, why: String, meta: Option<&Meta>) -> CorruptBlock {
-        let range = meta.and_then(Meta::range).unwrap_or(TimeRange::ALL);
-        CorruptBlock { ulid, why, range, external: meta.map_or_else(Labels::empty, Meta::external_labels) }
-    }
-
-    /// Its name.
-    pub fn ulid(&self) -> Ulid {
-        self.ulid
-    }
-
-    fn error(&self) -> Error {
-        Error::corrupt(format!("block {}: {}", self.ulid, self.why))
-    }
-}
-
-#[async_trait]
-impl Queryable for CorruptBlock {
-    fn cover(&self, select: &Select) -> Cover {
-        let pass = select.matchers.iter().all(|m| self.external.get(m.name()).is_none_or(|v| m.matches(v)));
-        let range = self.range.intersect(select.range).filter(|_| pass);
-        Cover { range, ..Cover::default() }
-    }
-
-    async fn select(&self, _: &Ctx, _: &Select) -> Result<FrameStream> {
-        Err(self.error())
-    }
-
-    async fn labels(&self, _: &Ctx, _: &Select, _: LabelAsk) -> Result<Answer<Vec<SmolStr>>> {
-        Err(self.error())
+/// A block that cannot be trusted: whoever asks for its time is told. Without a meta that may be any.
+pub(crate) fn corrupt(ulid: Ulid, why: &str, meta: Option<&Meta>) -> Absent {
+    Absent {
+        range: meta.and_then(Meta::range).unwrap_or(TimeRange::ALL),
+        external: meta.map_or_else(Labels::empty, Meta::external_labels),
+        error: Error::corrupt(format!("block {ulid}: {why}")),
     }
 }

@@ -6,6 +6,7 @@
 //! A member that is broken, gone or out of reach does not fail the answer: the answer says what it lacks.
 //! Limits, deadlines and requests that make no sense do fail it.
 
+mod absent;
 mod lenient;
 mod merge;
 
@@ -19,6 +20,8 @@ use futures::future::try_join_all;
 use smol_str::SmolStr;
 
 use lenient::Lack;
+
+pub use absent::Absent;
 
 /// Who is asked: read anew for every query, so members may come and go.
 pub trait Members: Send + Sync {

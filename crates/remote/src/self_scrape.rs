@@ -16,14 +16,15 @@ use crate::parse_exposition;
 #[derive(Debug)]
 pub struct SelfScrape {
     target: Labels,
+    external: Labels,
     known: BTreeSet<Vec<u8>>,
 }
 
 impl SelfScrape {
     /// With the labels of the target: `job`, `instance`, and what else shall mark it. A label of the same name in
-    /// the text is renamed `exported_<name>`.
-    pub fn new(target: Labels) -> SelfScrape {
-        SelfScrape { target, known: BTreeSet::new() }
+    /// the text is renamed `exported_<name>`, and so is one of the name of a receiver's own label, `external`.
+    pub fn new(target: Labels, external: Labels) -> SelfScrape {
+        SelfScrape { target, external, known: BTreeSet::new() }
     }
 
     /// Appends one scrape at `now`. `text` is what the registry gave, and `took` how long that was; where it is
@@ -70,6 +71,13 @@ impl SelfScrape {
                 Some(_) => builder.set(&format!("exported_{name}"), value),
                 None => builder.set(name, value),
             };
+        }
+        for (name, own) in self.external.iter() {
+            let Some(value) = builder.get(name).map(str::to_owned) else { continue };
+            builder.remove(name);
+            if value != own {
+                builder.set(&format!("exported_{name}"), &value);
+            }
         }
         let mut out = Vec::new();
         for (name, value) in builder.build().iter() {

@@ -39,6 +39,8 @@ async fn serve(flags: flags::Serve, given: Given) -> Outcome {
     replaying.open();
     let fetcher = stage.metrics.register(FetcherMetrics::new);
     let blocks = blocks::open(&stage, &bucket, &dir.join("gateway"), &flags.sync, fetcher.clone())?;
+    let gateway = blocks.gateway.clone();
+    way_in.receiver.set_bucket_seen(Arc::new(move || gateway.last_seen()));
     let compactor = compaction::open(&stage, &bucket, &compaction, fetcher)?;
     let work = [
         way_in.start(&stage),

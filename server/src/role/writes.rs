@@ -145,9 +145,12 @@ impl WayIn {
 
     /// Scrapes Dolmen itself until the word to end.
     pub fn start_self_scrape(&self, stage: &Stage, interval: flags::Millis) -> tokio::task::JoinHandle<()> {
-        let settings =
-            ScrapeSettings { interval: interval.std(), instance: stage.http_address().to_string() };
         let head = self.receiver.head().clone();
+        let settings = ScrapeSettings {
+            interval: interval.std(),
+            instance: stage.http_address().to_string(),
+            external_labels: head.settings().external_labels.edit().remove(OWN_LABEL).build(),
+        };
         tokio::spawn(scrape_self(
             self.ctx.clone(),
             head,
