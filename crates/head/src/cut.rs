@@ -56,6 +56,16 @@ struct Collected {
     chunks: Vec<RawChunk>,
 }
 
+/// What a walk over a stream's series found; `Timestamp::MAX` where there is none.
+struct Walk {
+    /// The chunks of a range by series, sorted by labels without those of the stream.
+    series: Vec<Collected>,
+    /// The oldest sample that is not cut.
+    first: Timestamp,
+    /// The oldest sample after the range.
+    next: Timestamp,
+}
+
 impl Head {
     /// Whether a cut would write anything.
     pub fn due(&self) -> bool {
@@ -118,11 +128,17 @@ impl Head {
             // From here on nothing can come below the range's end.
             stream.raise_floor(range.maxt());
             stream.begin_walk();
-            let (collected, next) = self.collect(stream, range);
-            if collected.is_empty() {
+            let Walk { series, first, next } = self.walk(stream, before, range);
+            if first < range.mint() {
+                // It came after `oldest` was read and before the floor stood: its range comes first.
+                stream.restore_floor(before);
+                oldest = first;
+                continue;
+            }
+            if series.is_empty() {
                 stream.end_walk(next);
             } else {
-                match self.write_block(stream, range, collected) {
+                match self.write_block(stream, range, series) {
                     Ok(cut) => cuts.push(cut),
                     Err(e) => {
                         stream.restore_floor(before);
@@ -135,9 +151,10 @@ impl Head {
         Ok(())
     }
 
-    /// The chunks of a range by series, sorted by labels without those of the stream; and the oldest sample after it.
-    fn collect(&self, stream: &Stream, range: TimeRange) -> (Vec<Collected>, Timestamp) {
-        let mut next = Timestamp::MAX;
+    /// Splits chunks at a range's end and gathers those of the range. `floor` is up to where the stream is cut.
+    fn walk(&self, stream: &Stream, floor: Timestamp, range: TimeRange) -> Walk {
+        let uncut = TimeRange::new(floor, Timestamp::MAX).unwrap_or(TimeRange::ALL);
+        let (mut first, mut next) = (Timestamp::MAX, Timestamp::MAX);
         let mut out = Vec::new();
         let mut values = Vec::new();
         for stripe in &self.stripes {
@@ -153,8 +170,8 @@ impl Head {
                     stripe.split(local, range.maxt());
                 }
                 let mut chunks = Vec::new();
-                let rest = TimeRange::new(range.mint(), Timestamp::MAX);
-                stripe.chunks(local, rest.unwrap_or(TimeRange::ALL), &mut chunks);
+                stripe.chunks(local, uncut, &mut chunks);
+                first = chunks.first().map_or(first, |c| first.min(c.mint));
                 let within = chunks.iter().take_while(|c| c.mint < range.maxt()).count();
                 next = chunks.get(within).map_or(next, |c| next.min(c.mint));
                 chunks.truncate(within);
@@ -172,7 +189,7 @@ impl Head {
             }
         }
         out.sort_by(|a, b| a.labels.cmp(&b.labels));
-        (out, next)
+        Walk { series: out, first, next }
     }
 
     fn write_block(&self, stream: &Stream, range: TimeRange, series: Vec<Collected>) -> Result<Cut> {

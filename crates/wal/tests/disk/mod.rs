@@ -113,6 +113,50 @@ impl Disk for FaultyDisk {
     }
 }
 
+type Hook = Box<dyn FnMut(&Path) -> io::Result<()> + Send>;
+
+/// The machine's disk, which calls a hook before it makes a file.
+#[derive(Clone, Default)]
+pub struct HookDisk(Arc<Mutex<Option<Hook>>>);
+
+impl HookDisk {
+    /// Calls `hook` from now on; where it fails, no file is made.
+    pub fn hook(&self, hook: impl FnMut(&Path) -> io::Result<()> + Send + 'static) {
+        *self.0.lock() = Some(Box::new(hook));
+    }
+    pub fn unhook(&self) {
+        *self.0.lock() = None;
+    }
+}
+
+impl Disk for HookDisk {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        // Not locked while it runs: what it does may make files itself.
+        let hook = self.0.lock().take();
+        if let Some(mut hook) = hook {
+            let result = hook(path);
+            self.0.lock().get_or_insert(hook);
+            result?;
+        }
+        RealDisk.create(path)
+    }
+    forward! { RealDisk,
+        open_append(path: &Path) -> io::Result<Box<dyn DiskFile>>;
+        read(path: &Path) -> io::Result<Vec<u8>>;
+        read_at(path: &Path, at: u64, len: usize) -> io::Result<Vec<u8>>;
+        map(path: &Path) -> io::Result<Bytes>;
+        list(dir: &Path) -> io::Result<Vec<String>>;
+        len(path: &Path) -> io::Result<u64>;
+        exists(path: &Path) -> bool;
+        is_dir(path: &Path) -> bool;
+        rename(from: &Path, to: &Path) -> io::Result<()>;
+        remove_file(path: &Path) -> io::Result<()>;
+        remove_dir_all(path: &Path) -> io::Result<()>;
+        create_dir_all(path: &Path) -> io::Result<()>;
+        sync_dir(dir: &Path) -> io::Result<()>;
+    }
+}
+
 enum Node {
     File { live: Vec<u8>, durable: Vec<u8> },
     Dir { live: BTreeMap<String, usize>, durable: BTreeMap<String, usize> },

@@ -1,0 +1,141 @@
+//! What comes, and who reads, while a cut is under way.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use common::disk::HookDisk;
+use common::{BLOCK_MS, Val, World, answered, batch, block_on, settings};
+use dolmen_ctx::{Ctx, Disk, ManualClock};
+use dolmen_head::{Cut, Head, How};
+use dolmen_model::{Labels, Result};
+use dolmen_storage::{AppendReport, Appender};
+use parking_lot::Mutex;
+use proptest::prelude::*;
+
+const NOW: i64 = 1_800_000_000_000;
+
+fn series(name: &str) -> Labels {
+    Labels::from_pairs([("__name__", name)])
+}
+
+async fn world(dir: &Path, disk: impl Disk + 'static) -> World {
+    World::open(Arc::new(disk), settings(dir), Arc::new(ManualClock::new(NOW))).await
+}
+
+async fn send(head: &Head, name: &str, samples: &[(i64, f64)]) -> AppendReport {
+    let samples = samples.iter().map(|(t, v)| (*t, Val::F(*v))).collect();
+    head.append(&Ctx::unbounded(), batch(head, &[(series(name), samples)])).await.unwrap()
+}
+
+/// Cuts on a thread of its own, where a hook may block.
+async fn cut(w: &World, how: How) -> (Vec<Cut>, Result<()>) {
+    let head = w.head.clone();
+    let (cuts, result) = tokio::task::spawn_blocking(move || head.cut(how)).await.unwrap();
+    for cut in &cuts {
+        w.blocks.add(&*w.disk, cut.meta.clone(), &cut.dir).await;
+    }
+    (cuts, result)
+}
+
+fn is(path: &Path, name: &str) -> bool {
+    path.file_name().is_some_and(|n| n == name)
+}
+
+#[test]
+fn what_comes_into_a_gap_while_blocks_are_written_is_not_lost() {
+    // Into the gap, in two ranges below what is cut next, and right above the floor.
+    for late in [&[15][..], &[17, 15], &[11], &[12, 19]] {
+        block_on(async {
+            let (dir, disk) = (tempfile::tempdir().unwrap(), HookDisk::default());
+            let w = world(dir.path(), disk.clone()).await;
+            send(&w.head, "a", &[(10 * BLOCK_MS, 1.0), (20 * BLOCK_MS, 2.0)]).await;
+            let head = w.head.clone();
+            let mut left = late.iter().map(|at| at * BLOCK_MS).enumerate();
+            disk.hook(move |path| {
+                if is(path, "index") {
+                    for (i, t) in left.by_ref() {
+                        let report = block_on(send(&head, &format!("late{i}"), &[(t, 3.0)]));
+                        assert_eq!(report.accepted, 1, "{report:?}");
+                    }
+                }
+                Ok(())
+            });
+            let (cuts, result) = cut(&w, How::Flush).await;
+            result.unwrap();
+            disk.unhook();
+            w.settle().await;
+            for restarted in [false, true] {
+                let all = match restarted {
+                    false => w.everything().await,
+                    true => world(dir.path(), disk.clone()).await.everything().await,
+                };
+                for (i, at) in late.iter().enumerate() {
+                    let held = all.get(&answered(&series(&format!("late{i}"))));
+                    let held: Vec<_> = held.into_iter().flatten().map(|(t, _)| *t).collect();
+                    assert_eq!(held, [at * BLOCK_MS], "{late:?}, restarted: {restarted}");
+                }
+                assert_eq!(all[&answered(&series("a"))].len(), 2);
+            }
+            let ends: Vec<_> = cuts.iter().map(|c| (c.meta.min_time, c.meta.max_time)).collect();
+            assert!(ends.is_sorted() && ends.windows(2).all(|w| w[0].1 <= w[1].0), "{ends:?}");
+        });
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    /// Whatever comes while blocks are written, whatever is cut: what was taken is held, once.
+    #[test]
+    fn what_was_taken_is_held(
+        first in prop::collection::vec(0i64..40, 1..5),
+        rounds in prop::collection::vec((any::<bool>(), any::<bool>(), prop::collection::vec(0i64..60, 0..12)), 1..5),
+    ) {
+        block_on(async {
+            let disk = HookDisk::default();
+            let dir = tempfile::tempdir().unwrap();
+            let w = world(dir.path(), disk.clone()).await;
+            let taken = Arc::new(Mutex::new(Vec::new()));
+            let append = {
+                let (head, taken) = (w.head.clone(), taken.clone());
+                move |halves: i64| {
+                    let (name, t) = (format!("m{}", halves % 3), halves * BLOCK_MS / 2);
+                    let report = block_on(send(&head, &name, &[(t, 1.0)]));
+                    if report.accepted > report.duplicates {
+                        taken.lock().push((name, t));
+                    }
+                }
+            };
+            let start = append.clone();
+            tokio::task::spawn_blocking(move || first.into_iter().for_each(start)).await.unwrap();
+            for (flush, settle, come) in rounds {
+                let (append, mut come) = (append.clone(), come.into_iter());
+                disk.hook(move |path| {
+                    if is(path, "index") {
+                        come.by_ref().take(3).for_each(&append);
+                    }
+                    Ok(())
+                });
+                cut(&w, if flush { How::Flush } else { How::Due }).await.1.unwrap();
+                if settle {
+                    w.settle().await;
+                }
+            }
+            disk.unhook();
+            w.settle().await;
+            let again = world(dir.path(), disk).await;
+            let taken: BTreeSet<_> = taken.lock().iter().cloned().collect();
+            for w in [&w, &again] {
+                let held = w.everything().await;
+                let held = held.iter().flat_map(|(labels, samples)| {
+                    samples.keys().map(|t| (labels.get("__name__").unwrap().to_owned(), *t))
+                });
+                assert_eq!(held.collect::<BTreeSet<_>>(), taken);
+            }
+        });
+    }
+}
