@@ -85,6 +85,10 @@ impl BlockInput {
 }
 
 impl Input for BlockInput {
+    fn range(&self) -> TimeRange {
+        self.range
+    }
+
     async fn next(&mut self) -> Result<Option<SeriesIn>> {
         Ok(self.series().await?)
     }

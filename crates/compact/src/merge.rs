@@ -28,6 +28,9 @@ pub struct SeriesIn {
 
 /// Gives the series of a block in label order.
 pub trait Input: Send {
+    /// The time that the block claims.
+    fn range(&self) -> TimeRange;
+
     /// The next series; `None` at the end.
     fn next(&mut self) -> impl Future<Output = Result<Option<SeriesIn>>> + Send;
 }
@@ -101,21 +104,23 @@ impl<I> PartialEq for Cursor<I> {
 
 impl<I> Eq for Cursor<I> {}
 
-/// Writes the union of the inputs' series. A series whose chunks overlap in time is `Kind::Halt`: nothing is
-/// merged that would have to be chosen from. Stops between two series where the caller has left.
+/// Writes the union of the inputs' series. A series whose chunks overlap in time is an error: nothing is merged
+/// that would have to be chosen from. Blocks that do not overlap have no such series unless a chunk reaches out
+/// of its block, and that block is to blame; otherwise it is `Kind::Halt`. Stops between two series where the caller has left.
 pub async fn merge<I: Input>(
     ctx: &Ctx,
     inputs: Vec<I>,
     writer: &mut BlockWriter,
 ) -> Result<Merged, MergeError> {
     let mut merged = Merged { read: vec![0; inputs.len()], ..Merged::default() };
+    let ranges: Vec<TimeRange> = inputs.iter().map(Input::range).collect();
     let mut heap = BinaryHeap::with_capacity(inputs.len());
     for (place, mut input) in inputs.into_iter().enumerate() {
         if let Some(series) = input.next().await.map_err(MergeError::of(place))? {
             heap.push(Cursor { series, place, input });
         }
     }
-    let (mut chunks, mut mask) = (Vec::new(), Mask::default());
+    let (mut chunks, mut left, mut mask) = (Vec::new(), Vec::new(), Mask::default());
     while let Some(first) = heap.peek() {
         ctx.check()?;
         let labels = first.series.labels.clone();
@@ -126,8 +131,9 @@ pub async fn merge<I: Input>(
                 let samples = dolmen_chunk::samples(chunk.encoding, &chunk.data);
                 let samples = u64::from(samples.map_err(Error::from).map_err(MergeError::of(place))?);
                 merged.read[place] += samples;
-                let gone = mask.push(chunk, samples, &series.masked, &mut chunks);
+                let gone = mask.push(chunk, samples, &series.masked, &mut left);
                 merged.deleted += gone.map_err(MergeError::of(place))?;
+                chunks.extend(left.drain(..).map(|c| (place, c)));
             }
             match input.next().await.map_err(MergeError::of(place))? {
                 Some(next) if next.labels > labels => *series = next,
@@ -140,33 +146,50 @@ pub async fn merge<I: Input>(
             }
         }
         merged.series += 1;
-        merged.repeated += write(writer, &labels, &mut chunks)?;
+        merged.repeated += write(writer, &labels, &mut chunks, &ranges)?;
     }
     Ok(merged)
 }
 
-/// Writes one series; a chunk that two inputs hold alike is written once. Returns the samples that this left
-/// out.
-fn write(writer: &mut BlockWriter, labels: &Labels, chunks: &mut Vec<RawChunk>) -> Result<u64> {
-    chunks.sort_by_key(|c| (c.mint, c.maxt));
+/// Writes one series from chunks and the places of their inputs; a chunk that two inputs hold alike is written
+/// once. Returns the samples that this left out.
+fn write(
+    writer: &mut BlockWriter,
+    labels: &Labels,
+    chunks: &mut Vec<(usize, RawChunk)>,
+    ranges: &[TimeRange],
+) -> Result<u64, MergeError> {
+    chunks.sort_by_key(|(_, c)| (c.mint, c.maxt));
     let mut repeated = 0;
     let same = |a: &RawChunk, b: &RawChunk| {
         (a.mint, a.maxt, a.encoding) == (b.mint, b.maxt, b.encoding) && a.data == b.data
     };
-    for pair in chunks.windows(2).filter(|w| same(&w[0], &w[1])) {
-        repeated += u64::from(dolmen_chunk::samples(pair[1].encoding, &pair[1].data)?);
+    for pair in chunks.windows(2).filter(|w| same(&w[0].1, &w[1].1)) {
+        repeated +=
+            u64::from(dolmen_chunk::samples(pair[1].1.encoding, &pair[1].1.data).map_err(Error::from)?);
     }
-    chunks.dedup_by(|b, a| same(a, b));
-    if let Some(pair) = chunks.windows(2).find(|w| w[1].mint <= w[0].maxt) {
-        let text = format!(
-            "series {labels}: chunks overlap, {}..{} and {}..{}",
-            pair[0].mint, pair[0].maxt, pair[1].mint, pair[1].maxt
-        );
-        return Err(Error::new(Kind::Halt, text));
+    chunks.dedup_by(|(_, b), (_, a)| same(a, b));
+    if let Some(pair) = chunks.windows(2).find(|w| w[1].1.mint <= w[0].1.maxt) {
+        return Err(overlap(labels, pair, ranges));
     }
-    writer.add_series(labels.as_ref(), &chunks.iter().map(view).collect::<Vec<_>>())?;
+    writer.add_series(labels.as_ref(), &chunks.iter().map(|(_, c)| view(c)).collect::<Vec<_>>())?;
     chunks.clear();
     Ok(repeated)
+}
+
+/// Which input is to blame for two chunks that overlap.
+fn overlap(labels: &Labels, pair: &[(usize, RawChunk)], ranges: &[TimeRange]) -> MergeError {
+    let times = pair.iter().map(|(_, c)| format!("{}..{}", c.mint, c.maxt)).collect::<Vec<_>>().join(" and ");
+    let text = format!("series {labels}: chunks overlap, {times}");
+    let out =
+        |(place, c): &&(usize, RawChunk)| c.mint < ranges[*place].mint() || c.maxt >= ranges[*place].maxt();
+    match pair.iter().find(out) {
+        Some((place, c)) => {
+            let text = format!("{text}: chunk {}..{} reaches out of its block", c.mint, c.maxt);
+            MergeError::of(*place)(Error::corrupt(text))
+        }
+        None => Error::new(Kind::Halt, text).into(),
+    }
 }
 
 fn view(c: &RawChunk) -> ChunkIn<'_> {

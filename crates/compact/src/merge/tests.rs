@@ -10,9 +10,13 @@ use dolmen_model::{Columns, Encoding, HistLayout, Histogram, IntHistogram, Reset
 
 use super::*;
 
-struct Given(VecDeque<SeriesIn>);
+struct Given(VecDeque<SeriesIn>, TimeRange);
 
 impl Input for Given {
+    fn range(&self) -> TimeRange {
+        self.1
+    }
+
     async fn next(&mut self) -> Result<Option<SeriesIn>> {
         Ok(self.0.pop_front())
     }
@@ -31,11 +35,15 @@ fn series(name: &str, chunks: Vec<RawChunk>) -> SeriesIn {
 }
 
 async fn run(inputs: Vec<Vec<SeriesIn>>) -> Result<(Merged, u64), MergeError> {
+    run_in(inputs.into_iter().map(|i| (i, TimeRange::ALL)).collect()).await
+}
+
+async fn run_in(inputs: Vec<(Vec<SeriesIn>, TimeRange)>) -> Result<(Merged, u64), MergeError> {
     let dir = tempfile::tempdir().unwrap();
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let symbols = ["__name__", "a", "b", "c"];
     let mut writer = BlockWriter::create(disk, dir.path(), Ulid::from_parts(1, 1), symbols).unwrap();
-    let inputs = inputs.into_iter().map(|i| Given(i.into())).collect();
+    let inputs = inputs.into_iter().map(|(i, range)| Given(i.into(), range)).collect();
     let merged = merge(&Ctx::unbounded(), inputs, &mut writer).await?;
     Ok((merged, writer.stats().num_samples))
 }
@@ -65,6 +73,20 @@ async fn chunks_that_overlap_are_not_chosen_from() {
 }
 
 #[tokio::test]
+async fn a_block_is_blamed_whose_chunk_reaches_into_the_next_one() {
+    let (early, late) = ([chunk(&[1, 4])], [chunk(&[3, 9])]);
+    for (from, to) in [(0, 3), (0, 5)] {
+        let inputs = vec![
+            (vec![series("a", early.to_vec())], range(from, to)),
+            (vec![series("a", late.to_vec())], range(to, 10)),
+        ];
+        let e = run_in(inputs).await.unwrap_err();
+        let blamed = usize::from(to == 5);
+        assert_eq!((e.input, e.error.kind()), (Some(blamed), Kind::Corrupt), "{to}");
+    }
+}
+
+#[tokio::test]
 async fn an_input_out_of_order_is_blamed() {
     let bad = vec![series("b", vec![chunk(&[1])]), series("a", vec![chunk(&[2])])];
     let e = run(vec![vec![series("c", vec![chunk(&[1])])], bad]).await.unwrap_err();
@@ -79,7 +101,7 @@ async fn a_caller_that_has_left_stops_it() {
             .unwrap();
     let ctx = Ctx::unbounded();
     ctx.cancel.cancel();
-    let inputs = vec![Given([series("a", vec![chunk(&[1])])].into())];
+    let inputs = vec![Given([series("a", vec![chunk(&[1])])].into(), TimeRange::ALL)];
     assert_eq!(merge(&ctx, inputs, &mut writer).await.unwrap_err().error.kind(), Kind::Canceled);
 }
 

@@ -174,6 +174,32 @@ async fn a_block_that_came_late_parts_its_neighbours() {
     assert!(world.live_samples().await == all);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_that_reaches_into_the_next_one_stops_no_other() {
+    let world = World::new(NOW);
+    for n in 0..6 {
+        if n != 1 {
+            put(&world, n).await;
+            continue;
+        }
+        let range = (START + 2 * HOUR, START + 4 * HOUR);
+        let mut more = samples(1);
+        for samples in more.values_mut() {
+            samples.push((range.1 + 1, 7.0));
+        }
+        world.put(ulid(1), range, &more, "a").await;
+    }
+    let all = world.live_samples().await;
+    let report = world.run().await.unwrap();
+    assert_eq!(report.quarantined, [ulid(1)], "{report:?}");
+    assert!(report.failures[0].to_string().contains("reaches out of its block"), "{report:?}");
+    let parents: Vec<_> = report.compactions.iter().map(|c| c.parents.clone()).collect();
+    assert_eq!(parents, [vec![ulid(2), ulid(3)]]);
+    assert!(world.live_samples().await == all);
+    let again = world.run().await.unwrap();
+    assert!(again.failures.is_empty() && again.compactions.is_empty(), "{again:?}");
+}
+
 /// A disk on which so many bytes more fit.
 struct FullDisk(Arc<AtomicU64>);
 
