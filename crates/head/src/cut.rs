@@ -60,6 +60,8 @@ struct Collected {
 struct Walk {
     /// The chunks of a range by series, sorted by labels without those of the stream.
     series: Vec<Collected>,
+    /// The oldest sample in memory, cut or not.
+    oldest: Timestamp,
     /// The oldest sample that is not cut.
     first: Timestamp,
     /// The oldest sample after the range.
@@ -69,7 +71,7 @@ struct Walk {
 impl Head {
     /// Whether a cut would write anything.
     pub fn due(&self) -> bool {
-        self.streams.all().iter().any(|s| self.next_range(s, s.oldest(), How::Due).is_some())
+        self.streams.all().iter().any(|s| self.next_range(s, s.newest(), s.oldest(), How::Due).is_some())
             || self.floors_changed.load(Ordering::Relaxed)
     }
 
@@ -86,11 +88,11 @@ impl Head {
             }
         }
         if !cuts.is_empty() {
-            self.floors_changed.store(true, Ordering::Relaxed);
+            self.floors_changed.store(true, Ordering::Release);
         }
         if self.floors_changed.load(Ordering::Relaxed) {
             match floors::write(&*self.disk, &self.settings.wal_dir, &self.floors()) {
-                Ok(()) => self.floors_changed.store(false, Ordering::Relaxed),
+                Ok(()) => self.floors_changed.store(false, Ordering::Release),
                 Err(e) => result = Err(e),
             }
         }
@@ -104,9 +106,15 @@ impl Head {
         streams.iter().filter(|s| s.floor() > i64::MIN).map(|s| (s.labels.clone(), s.floor())).collect()
     }
 
-    /// The first range from `oldest` on that may be cut.
-    fn next_range(&self, stream: &Stream, oldest: Timestamp, how: How) -> Option<TimeRange> {
-        let (block, newest) = (self.settings.block_ms, stream.newest());
+    /// The first range from `oldest` on that may be cut where `newest` is the newest sample.
+    fn next_range(
+        &self,
+        stream: &Stream,
+        newest: Timestamp,
+        oldest: Timestamp,
+        how: How,
+    ) -> Option<TimeRange> {
+        let block = self.settings.block_ms;
         // What was cut may be in memory still.
         let oldest = oldest.max(stream.floor());
         if oldest > newest {
@@ -122,13 +130,15 @@ impl Head {
     }
 
     fn cut_stream(&self, stream: &Arc<Stream>, how: How, cuts: &mut Vec<Cut>) -> Result<()> {
+        // Read once: what comes meanwhile is for the next cut, so this one ends.
+        let newest = stream.newest();
         let mut oldest = stream.oldest();
-        while let Some(range) = self.next_range(stream, oldest, how) {
+        while let Some(range) = self.next_range(stream, newest, oldest, how) {
             let before = stream.floor();
             // From here on nothing can come below the range's end.
             stream.raise_floor(range.maxt());
             stream.begin_walk();
-            let Walk { series, first, next } = self.walk(stream, before, range);
+            let Walk { series, oldest: held, first, next } = self.walk(stream, before, range);
             if first < range.mint() {
                 // It came after `oldest` was read and before the floor stood: its range comes first.
                 stream.restore_floor(before);
@@ -136,7 +146,8 @@ impl Head {
                 continue;
             }
             if series.is_empty() {
-                stream.end_walk(next);
+                // What is cut and not forgotten is read from memory: its block may not be known yet.
+                stream.end_walk(held);
             } else {
                 match self.write_block(stream, range, series) {
                     Ok(cut) => cuts.push(cut),
@@ -154,7 +165,7 @@ impl Head {
     /// Splits chunks at a range's end and gathers those of the range. `floor` is up to where the stream is cut.
     fn walk(&self, stream: &Stream, floor: Timestamp, range: TimeRange) -> Walk {
         let uncut = TimeRange::new(floor, Timestamp::MAX).unwrap_or(TimeRange::ALL);
-        let (mut first, mut next) = (Timestamp::MAX, Timestamp::MAX);
+        let (mut oldest, mut first, mut next) = (Timestamp::MAX, Timestamp::MAX, Timestamp::MAX);
         let mut out = Vec::new();
         let mut values = Vec::new();
         for stripe in &self.stripes {
@@ -169,6 +180,7 @@ impl Head {
                 } else {
                     stripe.split(local, range.maxt());
                 }
+                oldest = stripe.oldest(local).map_or(oldest, |t| oldest.min(t));
                 let mut chunks = Vec::new();
                 stripe.chunks(local, uncut, &mut chunks);
                 first = chunks.first().map_or(first, |c| first.min(c.mint));
@@ -189,7 +201,7 @@ impl Head {
             }
         }
         out.sort_by(|a, b| a.labels.cmp(&b.labels));
-        Walk { series: out, first, next }
+        Walk { series: out, oldest, first, next }
     }
 
     fn write_block(&self, stream: &Stream, range: TimeRange, series: Vec<Collected>) -> Result<Cut> {

@@ -5,15 +5,20 @@
 mod common;
 
 use std::collections::BTreeSet;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
+use async_trait::async_trait;
 use common::disk::HookDisk;
-use common::{BLOCK_MS, Val, World, answered, batch, block_on, settings};
+use common::{BLOCK_MS, Samples, Val, World, answered, batch, block_on, settings};
 use dolmen_ctx::{Ctx, Disk, ManualClock};
-use dolmen_head::{Cut, Head, How};
-use dolmen_model::{Labels, Result};
-use dolmen_storage::{AppendReport, Appender};
+use dolmen_head::{Ask, Cut, Head, HeadReader, Held, How, Outcome};
+use dolmen_model::{Labels, Result, TimeRange};
+use dolmen_storage::{AppendReport, Appender, Frame, Queryable, RejectCause, Select};
+use futures::StreamExt;
 use parking_lot::Mutex;
 use proptest::prelude::*;
 
@@ -138,4 +143,46 @@ proptest! {
             }
         });
     }
+}
+
+#[test]
+fn a_flush_ends_though_samples_keep_coming() {
+    block_on(async {
+        let (dir, disk) = (tempfile::tempdir().unwrap(), HookDisk::default());
+        let w = world(dir.path(), disk.clone()).await;
+        send(&w.head, "a", &[(10 * BLOCK_MS, 1.0), (12 * BLOCK_MS, 1.0)]).await;
+        let (head, came) = (w.head.clone(), Arc::new(AtomicI64::new(0)));
+        let counted = came.clone();
+        disk.hook(move |path| {
+            let i = counted.load(Ordering::SeqCst);
+            if is(path, "index") && i < 20 {
+                counted.store(i + 1, Ordering::SeqCst);
+                assert_eq!(block_on(send(&head, "a", &[((13 + i) * BLOCK_MS, 1.0)])).accepted, 1);
+            }
+            Ok(())
+        });
+        let (cuts, result) = cut(&w, How::Flush).await;
+        result.unwrap();
+        disk.unhook();
+        assert_eq!((cuts.len(), came.load(Ordering::SeqCst)), (2, 2));
+        w.settle().await;
+        assert_eq!(w.everything().await[&answered(&series("a"))].len(), 4);
+        assert_eq!(cut(&w, How::Flush).await.0.len(), 2);
+    });
+}
+
+#[test]
+fn what_is_cut_and_not_forgotten_is_in_the_range() {
+    block_on(async {
+        let (dir, disk) = (tempfile::tempdir().unwrap(), HookDisk::default());
+        let w = world(dir.path(), disk.clone()).await;
+        send(&w.head, "a", &[(10 * BLOCK_MS, 1.0)]).await;
+        assert_eq!(w.cut(How::Flush).await, 1);
+        // Its block cannot be opened yet, so nothing is settled; the rest of its range is empty.
+        send(&w.head, "a", &[(13 * BLOCK_MS, 2.0)]).await;
+        assert_eq!(w.cut(How::Due).await, 0);
+        assert_eq!(w.head.range(), TimeRange::inclusive(10 * BLOCK_MS, 13 * BLOCK_MS));
+        w.settle().await;
+        assert_eq!(w.head.range(), TimeRange::inclusive(13 * BLOCK_MS, 13 * BLOCK_MS));
+    });
 }
