@@ -23,7 +23,7 @@ struct State {
     active: BTreeMap<u64, usize>,
 }
 
-/// A reader; it ends when this is dropped.
+/// A reader; it ends when this and its clones are dropped.
 pub struct Reading {
     readers: Readers,
     epoch: u64,
@@ -55,6 +55,14 @@ impl Readers {
             }
         };
         tokio::time::timeout(patience, all_ended).await.is_ok()
+    }
+}
+
+impl Clone for Reading {
+    /// Began when this one began.
+    fn clone(&self) -> Reading {
+        *self.readers.0.state.lock().active.entry(self.epoch).or_default() += 1;
+        Reading { readers: self.readers.clone(), epoch: self.epoch }
     }
 }
 

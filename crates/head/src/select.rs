@@ -92,13 +92,13 @@ impl Cursor {
 /// forgotten; so who makes it first and looks for blocks then misses nothing.
 pub struct HeadReader {
     head: Arc<Head>,
-    _reading: Reading,
+    reading: Reading,
 }
 
 impl HeadReader {
     /// A query begins.
     pub fn new(head: Arc<Head>) -> HeadReader {
-        HeadReader { _reading: head.readers.begin(), head }
+        HeadReader { reading: head.readers.begin(), head }
     }
 }
 
@@ -114,7 +114,6 @@ impl Queryable for HeadReader {
 
     async fn select(&self, ctx: &Ctx, select: &Select) -> Result<FrameStream> {
         ctx.check()?;
-        let reading = self.head.readers.begin();
         let found = self.head.find(select);
         let cursor = Cursor {
             head: self.head.clone(),
@@ -126,7 +125,8 @@ impl Queryable for HeadReader {
             ord: 0,
             ended: false,
             _held: ctx.budget.reserve(found.bytes() as u64)?,
-            _reading: reading,
+            // As of when the query began: it may know of no block that was cut since, and outlive this reader.
+            _reading: self.reading.clone(),
             found,
         };
         Ok(Box::pin(stream::unfold(cursor, |mut cursor| async {

@@ -172,6 +172,31 @@ fn a_flush_ends_though_samples_keep_coming() {
 }
 
 #[test]
+fn a_select_is_protected_from_when_its_reader_began() {
+    block_on(async {
+        let (dir, disk) = (tempfile::tempdir().unwrap(), HookDisk::default());
+        let w = world(dir.path(), disk.clone()).await;
+        send(&w.head, "a", &[(1000, 1.0), (2000, 2.0)]).await;
+        // The query knows of no block: it began before there was one.
+        let reader = HeadReader::new(w.head.clone());
+        assert_eq!(w.cut(How::Flush).await, 1);
+        let head = w.head.clone();
+        let settled = tokio::spawn(async move { head.settle().await });
+        tokio::task::yield_now().await;
+        let select = Select::new(TimeRange::ALL, []);
+        let mut frames = reader.select(&Ctx::unbounded(), &select).await.unwrap();
+        drop(reader);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let Some(Ok(Frame::Batch(batch))) = frames.next().await else { panic!("its chunks are gone") };
+        assert_eq!(batch.series[0].parts[0].chunks.len(), 1);
+        assert!(!settled.is_finished());
+        drop(frames);
+        settled.await.unwrap().unwrap();
+        assert_eq!(w.in_memory().await, Samples::new());
+    });
+}
+
+#[test]
 fn what_is_cut_and_not_forgotten_is_in_the_range() {
     block_on(async {
         let (dir, disk) = (tempfile::tempdir().unwrap(), HookDisk::default());
