@@ -24,6 +24,10 @@ use crate::stream::Stream;
 use crate::stripe::Stripe;
 use crate::value::{Outcome, Value};
 
+/// Most samples of a batch that are looked for in blocks; senders send far smaller ones. With label sets and
+/// histograms, of which each is copied at most once, asks take little more than the batch itself.
+const ASKS_MAX: usize = 100_000;
+
 /// A sample that may be stored in a block already.
 #[derive(Clone, Debug)]
 pub struct Ask {
@@ -164,17 +168,19 @@ impl Head {
             });
             return;
         };
+        let mut set: Option<Labels> = None;
+        let mut labels = || set.get_or_insert_with(|| canonical::labels(bytes)).clone();
         let mut place = Place { found, stream, first: Timestamp::MAX, last: Timestamp::MIN };
         for i in floats {
             let (t, v) = (batch.t[i], batch.v[i]);
             let outcome = self.one(stripe, &mut place, series, bytes, bounds, t, Value::Float(v), writer);
-            applied.count(outcome, || (Asked::Float(v), t), text, || canonical::labels(bytes));
+            applied.count(outcome, || (Asked::Float(v), t), text, &mut labels);
         }
         for sample in &batch.histograms[histograms] {
             let value = Value::Histogram(&sample.h);
             let outcome = self.one(stripe, &mut place, series, bytes, bounds, sample.t, value, writer);
             let asked = || (Asked::Histogram(Box::new(sample.h.clone())), sample.t);
-            applied.count(outcome, asked, text, || canonical::labels(bytes));
+            applied.count(outcome, asked, text, &mut labels);
         }
         if place.first <= place.last {
             place.stream.saw(place.first, place.last);
@@ -279,6 +285,7 @@ impl Applied {
                 self.report.duplicates += 1;
             }
             Verdict::Refused(cause) => self.report.reject(cause, 1, text),
+            Verdict::Unknown(cause) if self.asks.len() >= ASKS_MAX => self.report.reject(cause, 1, text),
             Verdict::Unknown(cause) => {
                 let (value, t) = asked();
                 self.asks.push((Ask { labels: labels(), t, value }, cause));

@@ -211,3 +211,48 @@ fn what_is_cut_and_not_forgotten_is_in_the_range() {
         assert_eq!(w.head.range(), TimeRange::inclusive(13 * BLOCK_MS, 13 * BLOCK_MS));
     });
 }
+
+/// Counts what it is asked, and has it all.
+#[derive(Default)]
+struct Counts {
+    asks: AtomicU64,
+    texts: Mutex<Vec<usize>>,
+}
+
+#[async_trait]
+impl Held for Counts {
+    async fn look(&self, _: &Ctx, asks: &[Ask]) -> Result<Vec<Outcome>> {
+        self.asks.fetch_add(asks.len() as u64, Ordering::SeqCst);
+        let mut texts: Vec<_> =
+            asks.iter().map(|a| a.labels.get("__name__").unwrap().as_ptr() as usize).collect();
+        texts.dedup();
+        *self.texts.lock() = texts;
+        Ok(vec![Outcome::Duplicate; asks.len()])
+    }
+}
+
+#[test]
+fn a_batch_cannot_ask_blocks_without_end() {
+    block_on(async {
+        let (dir, disk) = (tempfile::tempdir().unwrap(), HookDisk::default());
+        let w = world(dir.path(), disk.clone()).await;
+        send(&w.head, "a", &[(90 * BLOCK_MS, 1.0)]).await;
+        w.cut(How::Flush).await;
+        let held = Arc::new(Counts::default());
+        w.head.set_held(held.clone());
+        let old =
+            |name, from: i64, n: i64| (series(name), (from..from + n).map(|t| (t, Val::F(1.0))).collect());
+        // What a sender sends again is asked for, and a series' labels are made once.
+        let all = [old("a", 0, 20_000), old("b", 0, 20_000), old("a", 20_000, 10_000)];
+        let report = w.append(&all).await.unwrap();
+        assert_eq!((report.accepted, report.duplicates, report.rejected.len()), (50_000, 50_000, 0));
+        assert_eq!((held.asks.swap(0, Ordering::SeqCst), held.texts.lock().len()), (50_000, 3));
+        // Whoever sends far more is refused the rest.
+        let report = w.append(&[old("a", 0, 300_000), old("b", 0, 300_000)]).await.unwrap();
+        let asked = held.asks.load(Ordering::SeqCst);
+        assert!((50_000..=150_000).contains(&asked), "{asked} asked");
+        let [rejected] = report.rejected.as_slice() else { panic!("{report:?}") };
+        assert_eq!(rejected.cause, RejectCause::TooOld);
+        assert_eq!((report.accepted, report.accepted + rejected.samples), (asked, 600_000));
+    });
+}
