@@ -42,8 +42,8 @@ pub fn write(disk: &dyn Disk, dir: &Path, floors: &Floors) -> Result<()> {
     disk.rename(&tmp, &dir.join(FILE)).and_then(|()| disk.sync_dir(dir)).context("rename floors.json")
 }
 
-/// Reads them: from the file, and from the blocks, whose cut the file may not know yet.
-pub fn read(disk: &dyn Disk, settings: &HeadSettings) -> Result<Floors> {
+/// Reads them: from the file, and from the blocks, whose cut the file may not know yet. And whether it knows all.
+pub fn read(disk: &dyn Disk, settings: &HeadSettings) -> Result<(Floors, bool)> {
     let mut floors = Floors::new();
     let path = settings.wal_dir.join(FILE);
     if disk.exists(&path) {
@@ -56,6 +56,7 @@ pub fn read(disk: &dyn Disk, settings: &HeadSettings) -> Result<Floors> {
         })?;
         floors.extend(entries.into_iter().map(|e| (Labels::from_pairs(&e.labels), e.floor)));
     }
+    let written = floors.clone();
     if disk.is_dir(&settings.blocks_dir) {
         for name in disk.list(&settings.blocks_dir).context("list blocks")? {
             let path = settings.blocks_dir.join(&name).join("meta.json");
@@ -80,7 +81,8 @@ pub fn read(disk: &dyn Disk, settings: &HeadSettings) -> Result<Floors> {
             *floor = (*floor).max(meta.max_time);
         }
     }
-    Ok(floors)
+    let all_written = floors == written;
+    Ok((floors, all_written))
 }
 
 /// Those of a block's labels that make its stream.

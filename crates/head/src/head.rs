@@ -57,7 +57,7 @@ impl Head {
         settings.check()?;
         create_dir(&*disk, &settings.wal_dir).context("create the log's directory")?;
         create_dir(&*disk, &settings.blocks_dir).context("create the blocks' directory")?;
-        let floors = floors::read(&*disk, &settings)?;
+        let (floors, floors_written) = floors::read(&*disk, &settings)?;
         let began = std::time::Instant::now();
         let wal_settings = WalSettings {
             segment_bytes: settings.segment_bytes,
@@ -82,7 +82,7 @@ impl Head {
             wal,
             readers: Readers::default(),
             cutting: Mutex::default(),
-            floors_changed: AtomicBool::new(false),
+            floors_changed: AtomicBool::new(!floors_written),
             aliases: Mutex::default(),
             held: RwLock::new(None),
             settings,
@@ -122,6 +122,12 @@ impl Head {
     /// Whether the log cannot be written: then nothing is taken.
     pub fn read_only(&self) -> bool {
         self.wal.check().is_err()
+    }
+
+    /// Whether a restart knows from `floors.json` alone up to where each stream is cut. While it does not, the
+    /// blocks in the blocks' directory must stay: they tell it.
+    pub fn floors_written(&self) -> bool {
+        !self.floors_changed.load(Ordering::Acquire)
     }
 
     /// The times that memory holds; `None` where it holds nothing.

@@ -212,6 +212,36 @@ fn what_is_cut_and_not_forgotten_is_in_the_range() {
     });
 }
 
+#[test]
+fn whether_the_floors_are_written_is_told() {
+    block_on(async {
+        let (dir, disk) = (tempfile::tempdir().unwrap(), HookDisk::default());
+        let w = world(dir.path(), disk.clone()).await;
+        assert!(w.head.floors_written());
+        send(&w.head, "a", &[(10 * BLOCK_MS, 1.0)]).await;
+        disk.hook(|path| match is(path, "floors.json.tmp") {
+            true => Err(io::Error::other("refused")),
+            false => Ok(()),
+        });
+        let (cuts, result) = cut(&w, How::Flush).await;
+        assert!(cuts.len() == 1 && result.is_err() && !w.head.floors_written());
+        // Only the block tells up to where it is cut, and so it is after a restart.
+        let again = world(dir.path(), disk.clone()).await;
+        assert!(!again.head.floors_written() && again.head.due());
+        disk.unhook();
+        for w in [&w, &again] {
+            let (cuts, result) = cut(w, How::Due).await;
+            assert!(cuts.is_empty() && result.is_ok() && w.head.floors_written() && !w.head.due());
+        }
+        for cut in &cuts {
+            std::fs::remove_dir_all(&cut.dir).unwrap();
+        }
+        let last = world(dir.path(), disk.clone()).await;
+        assert!(last.head.floors_written());
+        assert_eq!(last.in_memory().await, Samples::new(), "it is in a block, wherever that is");
+    });
+}
+
 /// Counts what it is asked, and has it all.
 #[derive(Default)]
 struct Counts {
