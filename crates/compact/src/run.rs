@@ -13,22 +13,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use dolmen_block::mark::{DeletionMark, NoCompactMark};
+use dolmen_block::mark::NoCompactMark;
 use dolmen_block::{Meta, Ulid};
 use dolmen_ctx::{Ctx, Disk};
-use dolmen_fetcher::{Fetched, Fetcher};
+use dolmen_fetcher::Fetcher;
 use dolmen_model::{Context, Error, Kind, Result};
-use dolmen_shipper::{
-    Cleaned, Journal, Uploader, delete_abandoned, delete_block, download_block, write_mark,
-};
+use dolmen_shipper::{Uploader, download_block, write_mark};
 use object_store::ObjectStore;
 
-use crate::clean::{self, COMPACTED, EMPTY, OUTDATED};
+use crate::clean::{COMPACTED, EMPTY};
 use crate::job::merge_blocks;
 use crate::member::{self, Member};
 use crate::{
     CompactMetrics, Compaction, GroupState, LeaveOut, MergeError, PlanBlock, Planner, RunReport, Waiting,
 };
+
+mod upkeep;
 
 /// After so many failures in a row that may pass, the bucket is taken to be away and the run ends.
 const FAILURES_MAX: u32 = 3;
@@ -148,93 +148,6 @@ impl Run<'_> {
             disk.remove_dir_all(dir).context(format_args!("empty {}", dir.display()))?;
         }
         disk.create_dir_all(dir).context(format_args!("make {}", dir.display()))
-    }
-
-    /// Own uploads that broke off are finished or taken away.
-    async fn settle(&mut self) -> Result<()> {
-        let Cleaned { finished, deleted } = self.of.uploader.clean_unfinished(self.ctx, |_| false).await?;
-        for ulid in &finished {
-            tracing::info!(block = %ulid, "finished an upload that had broken off");
-        }
-        for ulid in &deleted {
-            tracing::info!(block = %ulid, "deleted an upload that had broken off");
-            self.of.metrics.deleted("unfinished");
-        }
-        self.report.cleaned.finished.extend(finished);
-        self.report.cleaned.deleted.extend(deleted);
-        Ok(())
-    }
-
-    /// Uploads that their journals will bring to an end.
-    fn ours(&self) -> Result<Vec<Ulid>> {
-        let mut all = self.of.uploader.journal().unfinished();
-        for dir in &self.of.settings.also_ours {
-            all.extend(Journal::peek(&*self.of.disk, dir)?);
-        }
-        Ok(all)
-    }
-
-    async fn delete_due(&mut self, view: &mut Fetched, ours: &[Ulid]) -> Result<()> {
-        let (store, now) = (&*self.of.store, self.ctx.clock.now());
-        for ulid in clean::expired(view, now, self.of.settings.delete_delay) {
-            self.ctx.check()?;
-            // Whether or not it works: it is no block any more.
-            view.blocks.remove(&ulid);
-            let gone = delete_block(store, ulid).await.map(|()| true);
-            self.deleted(ulid, "marked", gone)?;
-        }
-        let since = clean::given_up_since(now, self.of.settings.partial_age);
-        for ulid in clean::abandoned(view, since, ours) {
-            self.ctx.check()?;
-            let gone = delete_abandoned(store, ulid, since).await;
-            self.deleted(ulid, "abandoned", gone)?;
-        }
-        Ok(())
-    }
-
-    fn deleted(&mut self, ulid: Ulid, reason: &'static str, gone: Result<bool>) -> Result<()> {
-        match gone {
-            Ok(true) => {
-                tracing::info!(block = %ulid, reason, "deleted");
-                self.of.metrics.deleted(reason);
-                self.report.deleted.push(ulid);
-                self.in_a_row = 0;
-            }
-            Ok(false) => tracing::info!(block = %ulid, "its upload goes on, it stays"),
-            Err(e) => {
-                tracing::error!(block = %ulid, error = %e, "cannot delete a block");
-                self.failed(e)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Marks blocks that others replace, and leaves in `view` what may be planned with.
-    async fn mark_replaced(&mut self, view: &mut Fetched) -> Result<()> {
-        let (now, settings) = (self.ctx.clock.now(), &self.of.settings);
-        view.hide_marked(now, settings.delete_delay / 2);
-        let replaced = clean::replaced(view);
-        view.hide_superseded();
-        for ulid in replaced {
-            self.ctx.check()?;
-            view.blocks.remove(&ulid);
-            if let Err(e) = self.mark(ulid, OUTDATED, "outdated").await {
-                tracing::error!(block = %ulid, error = %e, "cannot mark a block that another replaces");
-                self.failed(e)?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn mark(&mut self, ulid: Ulid, details: &str, reason: &'static str) -> Result<()> {
-        let deletion_time = self.ctx.clock.now().div_euclid(1000);
-        let mark = DeletionMark { id: ulid, version: 1, details: details.to_owned(), deletion_time };
-        if write_mark(&*self.of.store, ulid, &mark).await? {
-            tracing::info!(block = %ulid, reason, "marked for deletion");
-            self.of.metrics.marked(reason);
-            self.report.marked.push((ulid, reason));
-        }
-        Ok(())
     }
 
     /// Merges within a group until nothing is left to do.
