@@ -140,6 +140,10 @@ impl Receiver {
             self.local.shipped(|ulid| in_bucket.contains(&ulid));
             done?;
         }
+        if !self.head.floors_written() {
+            // Until then only the blocks here tell what a restart must not read from the log again.
+            return Ok(());
+        }
         let seen = self.bucket_seen.read().as_ref().map_or(Seen::Unknown, |seen| Seen::Last(seen()));
         self.local.forget(self.settings.hold, &seen)?;
         self.metrics.local_blocks.set(self.local.len() as i64);
