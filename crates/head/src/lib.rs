@@ -9,6 +9,7 @@ mod append;
 mod canonical;
 mod cut;
 mod floors;
+mod forget;
 mod found;
 mod head;
 mod index;
