@@ -10,10 +10,12 @@ use dolmen_block::{BlockWriter, ChunkIn, MetaSeed, Ulid};
 use dolmen_bucket::faulty::{Fault, Faulty};
 use dolmen_bucket::{Bucket, BucketMetrics, Patience, block_path};
 use dolmen_ctx::{Ctx, RealDisk};
+use dolmen_fanout::Fanout;
 use dolmen_fetcher::FetcherMetrics;
 use dolmen_gateway::{Gateway, GatewayMetrics, GatewaySettings};
-use dolmen_model::{Encoding, Labels};
+use dolmen_model::{Encoding, Labels, TimeRange};
 use dolmen_service::Shutdown;
+use dolmen_storage::{LabelAsk, Queryable, Select};
 use object_store::ObjectStoreExt;
 use object_store::memory::InMemory;
 use prometheus_client::registry::Registry;
@@ -42,6 +44,14 @@ async fn until(what: impl Fn() -> bool) {
     panic!("it did not come to pass");
 }
 
+/// Time of which a query over all time is told that it is missing.
+async fn lacks(gateway: &Gateway) -> Option<TimeRange> {
+    let fanout = Fanout::new(gateway.queryables());
+    let select = Select::new(TimeRange::ALL, []);
+    let answer = fanout.labels(&Ctx::unbounded(), &select, LabelAsk::Names).await.unwrap();
+    answer.completeness.missing.first().map(|m| m.range)
+}
+
 #[tokio::test]
 async fn it_is_ready_once_it_has_seen_the_bucket_and_sees_what_comes() {
     let faulty = Faulty::new(Arc::new(InMemory::new()));
@@ -57,17 +67,21 @@ async fn it_is_ready_once_it_has_seen_the_bucket_and_sees_what_comes() {
     faulty.fail("list", "", Fault::Status(503), 2);
     let (first, shutdown) = (gateway.first_sync(), Shutdown::new());
     let run = tokio::spawn(gateway.clone().run(shutdown.clone()));
-    assert!(!first.is_done() && gateway.queryables().is_empty());
+    // Who asks before the first look is told that all may be missing.
+    assert!(!first.is_done() && lacks(&gateway).await == Some(TimeRange::ALL));
     tokio::time::timeout(Duration::from_secs(5), first.done()).await.unwrap();
     assert!(gateway.first_sync().is_done());
-    assert_eq!(gateway.queryables().len(), 1);
+    assert_eq!((gateway.queryables().len(), lacks(&gateway).await), (1, None));
     put_block(&bucket, 2).await;
-    until(|| gateway.queryables().len() == 2).await;
+    until(|| gateway.store().ulids().len() == 2).await;
     // The bucket is down: what was seen stays.
     faulty.fail("list", "", Fault::Status(503), 1000);
     let before = metrics.store().syncs();
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    assert_eq!(gateway.queryables().len(), 2);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(gateway.store().ulids().len(), 2);
+    // What came since is not known: it is newer than all that is.
+    let newest = gateway.store().newest().unwrap();
+    assert_eq!(lacks(&gateway).await, TimeRange::new(newest, i64::MAX));
     assert!(metrics.store().syncs() <= before + 1);
     shutdown.trigger();
     tokio::time::timeout(Duration::from_secs(5), run).await.unwrap().unwrap();

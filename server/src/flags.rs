@@ -201,7 +201,7 @@ pub struct Compact {
     pub objstore: Objstore,
     #[command(flatten)]
     pub compaction: Compaction,
-    /// Goes on with another run every --wait-interval.
+    /// Goes on with another run every --wait-interval, and serves its metrics meanwhile.
     #[arg(long)]
     pub wait: bool,
     /// Where blocks are written before they are uploaded.

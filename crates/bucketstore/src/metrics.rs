@@ -57,7 +57,7 @@ impl BucketStoreMetrics {
         r.register("dolmen_bucketstore_index_headers_built", built, m.headers_built.clone());
         r.register("dolmen_bucketstore_syncs", "Looks at the bucket for new blocks", m.syncs.clone());
         let last = "When the last look succeeded, in seconds since the Unix epoch";
-        r.register("dolmen_bucketstore_last_sync_seconds", last, m.last_sync.clone());
+        r.register("dolmen_bucketstore_last_sync_timestamp_seconds", last, m.last_sync.clone());
         let waves = "Rounds of reads, each of many ranges of one block";
         r.register("dolmen_bucketstore_waves", waves, m.waves.clone());
         let bytes = "Bytes that were asked of the bucket, without gaps that are fetched along";

@@ -17,7 +17,11 @@ pub fn run(flags: flags::Compact) -> Outcome {
 }
 
 async fn compact(flags: flags::Compact) -> Outcome {
-    let stage = Stage::set("compact", &flags.listen).await?;
+    // One run beside another role of this machine needs no port of its own.
+    let stage = match flags.wait {
+        true => Stage::set("compact", &flags.listen).await?,
+        false => Stage::without_socket("compact", &flags.listen)?,
+    };
     let settings = compaction::settings(&flags.data_dir, &flags.compaction)?;
     let bucket = bucket::required(&flags.objstore, &stage.metrics.register(BucketMetrics::new))?;
     let _lock = stage::lock(&flags.data_dir)?;

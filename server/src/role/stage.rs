@@ -40,7 +40,7 @@ pub struct Stage {
     pub disk: Arc<dyn Disk>,
     /// Where kernels run.
     pub cpu: Arc<dyn Cpu>,
-    http: Door,
+    http: Option<Door>,
     starting: Gate,
     settings: HttpSettings,
 }
@@ -57,14 +57,21 @@ impl Stage {
     /// Opens the HTTP socket before anything is touched on disk.
     pub async fn set(role: &'static str, listen: &flags::Listen) -> Result<Stage, Exit> {
         let listener = bind("--http-address", &listen.http_address).await?;
+        let mut stage = Stage::without_socket(role, listen)?;
+        let probes = probes(stage.readiness.clone(), stage.metrics.clone());
+        let (readiness, shutdown) = (stage.readiness.clone(), stage.shutdown.clone());
+        stage.http = Some(Door::new(listener, probes, readiness, stage.settings, shutdown));
+        Ok(stage)
+    }
+
+    /// For work that comes to its end by itself: nothing listens.
+    pub fn without_socket(role: &'static str, listen: &flags::Listen) -> Result<Stage, Exit> {
         let shutdown = Shutdown::new();
         shutdown.on_signals()?;
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"), REVISION);
         let readiness = Readiness::new();
         let settings = HttpSettings { grace_period: listen.grace.std(), ..HttpSettings::default() };
-        let probes = probes(readiness.clone(), metrics.clone());
         let starting = readiness.gate("starting");
-        let http = Door::new(listener, probes, readiness.clone(), settings, shutdown.clone());
         Ok(Stage {
             role,
             metrics,
@@ -73,7 +80,7 @@ impl Stage {
             clock: Arc::new(SystemClock),
             disk: Arc::new(RealDisk),
             cpu: dolmen_service::cpu(None)?,
-            http,
+            http: None,
             starting,
             settings,
         })
@@ -98,16 +105,19 @@ impl Stage {
     }
 
     /// Where HTTP is served.
-    pub fn http_address(&self) -> SocketAddr {
-        self.http.address()
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.http.as_ref().map(Door::address)
     }
 
     /// Serves `router` beside the probes until the word to end; says that the role is ready once no gate is
     /// closed. `further` is the door of remote write.
     pub async fn play(self, router: Router, data: &str, further: Option<Door>) -> Outcome {
-        self.http.show(router);
+        let mut line = format!("ready role={}", self.role);
+        if let Some(http) = &self.http {
+            http.show(router);
+            line.push_str(&format!(" http={}", http.address()));
+        }
         self.starting.open();
-        let mut line = format!("ready role={} http={}", self.role, self.http.address());
         if let Some(door) = &further {
             line.push_str(&format!(" remote_write={}", door.address()));
         }
@@ -124,8 +134,7 @@ impl Stage {
             () = self.shutdown.wait() => {}
         }
         self.readiness.close("shutting down");
-        self.http.closed().await;
-        if let Some(door) = further {
+        for door in [self.http, further].into_iter().flatten() {
             door.closed().await;
         }
         Ok(())

@@ -148,7 +148,7 @@ impl WayIn {
         let head = self.receiver.head().clone();
         let settings = ScrapeSettings {
             interval: interval.std(),
-            instance: stage.http_address().to_string(),
+            instance: stage.http_address().map_or_else(String::new, |address| address.to_string()),
             external_labels: head.settings().external_labels.edit().remove(OWN_LABEL).build(),
         };
         tokio::spawn(scrape_self(
