@@ -29,7 +29,7 @@ pub fn run(figures: &mut Figures) -> Result<()> {
     for (blocks, answers, floor) in [
         ("real-blocks/A", "real-blocks/answers/A.jsonl.gz", 1.0),
         ("real-blocks/B", "real-blocks/answers/B.jsonl.gz", 1.0),
-        ("oracle/blocks", "oracle/answers.jsonl.gz", 0.6),
+        ("oracle/blocks", "oracle/answers.jsonl.gz", 1.0),
     ] {
         recorded_answers(dir.path(), &shared, blocks, answers, floor, figures)?;
     }
