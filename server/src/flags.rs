@@ -146,6 +146,9 @@ pub struct Serve {
     /// External label NAME="VALUE" of all blocks; repeatable.
     #[arg(long = "label", value_name = "NAME=\"VALUE\"")]
     pub labels: Vec<Label>,
+    /// Of `compact`; here runs always follow one another.
+    #[arg(long, hide = true)]
+    pub wait: bool,
     /// How often Dolmen scrapes itself; 0 never.
     #[arg(long = "self-scrape-interval", default_value = "5s", value_name = "DURATION")]
     pub self_scrape: Millis,

@@ -6,13 +6,17 @@ use bytes::Bytes;
 use chrono::DateTime;
 use dolmen_model::{Completeness, Missing, TimeRange};
 use futures::stream;
-use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderName, HeaderValue};
+use serde_json::json;
 
 use crate::json::Json;
 
 /// Bytes of a piece, about: an answer up to here is sent whole, with its length.
 pub(crate) const PIECE: usize = 64 << 10;
+
+/// The header of an answer that lacks something.
+const COMPLETE: HeaderName = HeaderName::from_static("dolmen-complete");
 
 /// Writes something long piece by piece.
 pub(crate) trait Feed: Send + 'static {
@@ -42,8 +46,8 @@ pub(crate) struct Answer {
     pub warnings: Vec<String>,
     /// What may be worth knowing.
     pub infos: Vec<String>,
-    /// Whether it lacks something.
-    pub incomplete: bool,
+    /// What it lacks.
+    pub missing: Vec<Missing>,
 }
 
 impl Answer {
@@ -55,7 +59,7 @@ impl Answer {
             after: String::new(),
             warnings: Vec::new(),
             infos: Vec::new(),
-            incomplete: false,
+            missing: Vec::new(),
         }
     }
 
@@ -66,8 +70,8 @@ impl Answer {
 
     /// Says what is missing.
     pub fn lacks(mut self, completeness: &Completeness) -> Answer {
-        self.incomplete |= !completeness.is_complete();
         self.warnings.extend(completeness.missing.iter().map(missing_text));
+        self.missing.extend_from_slice(&completeness.missing);
         self
     }
 }
@@ -88,6 +92,18 @@ pub(crate) fn missing_text(m: &Missing) -> String {
         text.push_str(&format!(" ({from} to {to})"));
     }
     text
+}
+
+/// `,"completeness":{"complete":false,"missing":[…]}`; times in milliseconds, half-open.
+fn completeness(missing: &[Missing]) -> String {
+    let one = |m: &Missing| {
+        json!({
+            "site": m.site.as_str(), "store": m.store.as_str(), "cause": m.cause,
+            "mint": m.range.mint(), "maxt": m.range.maxt(),
+        })
+    };
+    let missing: Vec<_> = missing.iter().map(one).collect();
+    format!(",\"completeness\":{}", json!({"complete": false, "missing": missing}))
 }
 
 /// What is written next.
@@ -120,6 +136,9 @@ impl Sending {
                     out.texts(texts);
                 }
             }
+            if !self.answer.missing.is_empty() {
+                out.raw(&completeness(&self.answer.missing));
+            }
             out.raw("}");
             self.stage = Stage::Done;
         }
@@ -129,7 +148,7 @@ impl Sending {
 
 impl IntoResponse for Answer {
     fn into_response(self) -> Response {
-        let incomplete = self.incomplete;
+        let incomplete = !self.missing.is_empty();
         let mut sending = Sending { answer: self, stage: Stage::Data, out: Json::default() };
         sending.out.raw("{\"status\":\"success\",\"data\":");
         sending.out.raw(&sending.answer.before);
@@ -149,6 +168,7 @@ impl IntoResponse for Answer {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if incomplete {
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            headers.insert(COMPLETE, HeaderValue::from_static("false"));
         }
         answer
     }

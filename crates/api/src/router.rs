@@ -108,7 +108,7 @@ async fn timed(
     let timer = api.state.metrics.begin(kind);
     let answer = match work.await {
         Ok(answer) => {
-            if answer.incomplete {
+            if !answer.missing.is_empty() {
                 api.state.metrics.incomplete.inc();
             }
             answer.into_response()

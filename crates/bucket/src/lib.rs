@@ -55,7 +55,22 @@ pub struct Bucket {
 /// Opens the bucket of a Thanos objstore configuration: types `S3` and `FILESYSTEM`. Nothing is asked of the
 /// bucket yet. A key that is not known, or whose meaning cannot be had, is `Kind::Invalid`.
 pub fn open(config_yaml: &str, metrics: &BucketMetrics) -> Result<Arc<Bucket>> {
+    assemble(config::parse(config_yaml)?, metrics)
+}
+
+/// The same for those who only look: a directory that is not there is `Kind::Invalid`, and not made.
+pub fn open_existing(config_yaml: &str, metrics: &BucketMetrics) -> Result<Arc<Bucket>> {
     let parsed = config::parse(config_yaml)?;
+    if let Objstore::Filesystem { directory, .. } = &parsed
+        && !Path::new(directory).is_dir()
+    {
+        let text = format!("objstore config: directory: {directory} is not there, expected that of a bucket");
+        return Err(Error::invalid(text));
+    }
+    assemble(parsed, metrics)
+}
+
+fn assemble(parsed: Objstore, metrics: &BucketMetrics) -> Result<Arc<Bucket>> {
     let (opened, prefix) = match parsed {
         Objstore::S3 { config, prefix, warnings } => (s3::open(&config, warnings)?, prefix),
         Objstore::Filesystem { directory, prefix, warnings } => {

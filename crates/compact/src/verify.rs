@@ -155,8 +155,12 @@ async fn series(
 fn times(walk: &Walk, meta: &Meta, chunk: &ChunkMeta, before: Option<&ChunkMeta>) -> Result<(), Fault> {
     let ChunkMeta { mint, maxt, .. } = *chunk;
     let fault = |text: String| Err(Fault::corrupt(ObjectPart::Index, walk.offset(), text));
-    if maxt < meta.min_time || mint >= meta.max_time {
-        return fault(format!("chunk {mint}..{maxt} lies outside the block"));
+    // Who asks for a time outside the block is not given this sample.
+    if mint < meta.min_time || maxt >= meta.max_time {
+        let (from, to) = (meta.min_time, meta.max_time);
+        return fault(format!(
+            "chunk {mint}..{maxt} reaches out of the block, whose meta.json says {from}..{to}"
+        ));
     }
     match before.filter(|b| b.maxt >= mint) {
         Some(b) => fault(format!("chunk {mint}..{maxt} stands behind chunk {}..{}", b.mint, b.maxt)),

@@ -1,8 +1,10 @@
-//! A socket that is answered from the first moment: while the role is being put together everything but the
-//! probes is refused with 503, so that senders keep their samples and try again.
+//! A socket that is answered from the first moment to the last: while the role is being put together, and once
+//! it is to end, everything but the probes is refused with 503, so that senders keep their samples and try again.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -17,28 +19,42 @@ use tower::ServiceExt;
 /// Seconds after which who was refused may come again.
 const RETRY_SECONDS: &str = "2";
 
+/// How often it is looked whether the last request is answered.
+const DRAIN_POLL: Duration = Duration::from_millis(10);
+
 /// One socket.
 pub struct Door {
     address: SocketAddr,
-    router: Arc<OnceLock<Router>>,
+    inside: Arc<Inside>,
+    grace: Duration,
+    /// Closes the socket.
+    close: Shutdown,
     served: JoinHandle<()>,
 }
 
+/// What requests meet behind the socket.
+struct Inside {
+    router: OnceLock<Router>,
+    readiness: Readiness,
+    ending: AtomicBool,
+    /// Requests that have no answer yet, but for the probes.
+    active: AtomicUsize,
+}
+
 impl Door {
-    /// Answers on `listener` until the word to end: `probes` at once, all else once it is shown.
-    pub fn new(
-        listener: Listener,
-        probes: Router,
-        readiness: Readiness,
-        settings: HttpSettings,
-        shutdown: Shutdown,
-    ) -> Door {
-        let address = listener.address();
-        let router: Arc<OnceLock<Router>> = Arc::default();
-        let behind = router.clone();
-        let front = probes.fallback(move |request| answer(behind.clone(), readiness.clone(), request));
-        let served = tokio::spawn(serve_http(listener, front, settings, shutdown));
-        Door { address, router, served }
+    /// Answers on `listener`: `probes` at once, all else once it is shown.
+    pub fn new(listener: Listener, probes: Router, readiness: Readiness, settings: HttpSettings) -> Door {
+        let (address, close) = (listener.address(), Shutdown::new());
+        let inside = Arc::new(Inside {
+            router: OnceLock::new(),
+            readiness,
+            ending: AtomicBool::new(false),
+            active: AtomicUsize::new(0),
+        });
+        let behind = inside.clone();
+        let front = probes.fallback(move |request| answer(behind.clone(), request));
+        let served = tokio::spawn(serve_http(listener, front, settings, close.clone()));
+        Door { address, inside, grace: settings.grace_period, close, served }
     }
 
     /// Where it is.
@@ -48,25 +64,43 @@ impl Door {
 
     /// From now on `router` answers. What was shown first stays.
     pub fn show(&self, router: Router) {
-        self.router.get_or_init(|| router);
+        self.inside.router.get_or_init(|| router);
     }
 
-    /// Waits until the word to end was said and the last request is answered.
+    /// Refuses new requests, waits until those under way are answered, within the grace period, and closes.
     pub async fn closed(self) {
+        let end = Instant::now() + self.grace;
+        self.inside.ending.store(true, Ordering::SeqCst);
+        while self.inside.active.load(Ordering::SeqCst) > 0 && Instant::now() < end {
+            tokio::time::sleep(DRAIN_POLL).await;
+        }
+        self.close.trigger();
         if let Err(e) = self.served.await {
             tracing::error!("serve {}: {e}", self.address);
         }
     }
 }
 
-async fn answer(router: Arc<OnceLock<Router>>, readiness: Readiness, request: Request<Body>) -> Response {
-    match router.get() {
+/// Counts a request for as long as it lives.
+struct Active<'a>(&'a AtomicUsize);
+
+impl Drop for Active<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+async fn answer(inside: Arc<Inside>, request: Request<Body>) -> Response {
+    // Counted before it is looked whether the end has begun: who waits for the last one misses none.
+    inside.active.fetch_add(1, Ordering::SeqCst);
+    let _active = Active(&inside.active);
+    match inside.router.get().filter(|_| !inside.ending.load(Ordering::SeqCst)) {
         Some(router) => match router.clone().oneshot(request).await {
             Ok(answer) => answer,
             Err(never) => match never {},
         },
         None => {
-            let text = format!("not ready: {}\n", readiness.reasons().join("; "));
+            let text = format!("not ready: {}\n", inside.readiness.reasons().join("; "));
             (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, RETRY_SECONDS)], text).into_response()
         }
     }

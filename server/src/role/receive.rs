@@ -25,12 +25,12 @@ async fn receive(flags: flags::Receive, given: Given) -> Outcome {
     let metrics = stage.metrics.register(BucketMetrics::new);
     let bucket = match bucket::config(&flags.objstore)? {
         Some(yaml) => Some(bucket::open(&yaml, &metrics)?),
-        None => {
-            tracing::warn!("no bucket is configured: blocks stay in {}", flags.tsdb_path.display());
-            None
-        }
+        None => None,
     };
     let _lock = stage::lock(&flags.tsdb_path)?;
+    if bucket.is_none() {
+        tracing::warn!("no bucket is configured: blocks stay in {}", flags.tsdb_path.display());
+    }
     let replaying = stage.readiness.gate("replaying the write-ahead log");
     let way_in = plan.open(&stage, bucket.as_deref()).await?;
     replaying.open();

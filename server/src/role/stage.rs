@@ -59,8 +59,7 @@ impl Stage {
         let listener = bind("--http-address", &listen.http_address).await?;
         let mut stage = Stage::without_socket(role, listen)?;
         let probes = probes(stage.readiness.clone(), stage.metrics.clone());
-        let (readiness, shutdown) = (stage.readiness.clone(), stage.shutdown.clone());
-        stage.http = Some(Door::new(listener, probes, readiness, stage.settings, shutdown));
+        stage.http = Some(Door::new(listener, probes, stage.readiness.clone(), stage.settings));
         Ok(stage)
     }
 
@@ -89,8 +88,7 @@ impl Stage {
     /// One more socket, which has no probes.
     pub async fn door(&self, flag: &str, address: &flags::Address) -> Result<Door, Exit> {
         let listener = bind(flag, address).await?;
-        let (readiness, shutdown) = (self.readiness.clone(), self.shutdown.clone());
-        Ok(Door::new(listener, Router::new(), readiness, self.settings, shutdown))
+        Ok(Door::new(listener, Router::new(), self.readiness.clone(), self.settings))
     }
 
     /// What work of the role's own carries: no deadline, memory without a limit of its own.
@@ -134,9 +132,12 @@ impl Stage {
             () = self.shutdown.wait() => {}
         }
         self.readiness.close("shutting down");
-        for door in [self.http, further].into_iter().flatten() {
-            door.closed().await;
-        }
+        let [http, further] = [self.http, further].map(|door| async {
+            if let Some(door) = door {
+                door.closed().await;
+            }
+        });
+        tokio::join!(http, further);
         Ok(())
     }
 }

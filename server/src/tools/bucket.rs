@@ -80,7 +80,7 @@ async fn look(which: &Which) -> Result<(Arc<dyn ObjectStore>, Fetched), Exit> {
     let mut registry = Registry::default();
     let metrics = BucketMetrics::new(&mut registry);
     let bucket = match crate::role::bucket::config(&which.objstore)? {
-        Some(yaml) => dolmen_bucket::open(&yaml, &metrics)?,
+        Some(yaml) => dolmen_bucket::open_existing(&yaml, &metrics)?,
         None => {
             let dir = which.data_dir.join("bucket");
             if !dir.is_dir() {
