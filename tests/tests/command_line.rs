@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use dolmen_tests::dolmen::{Dolmen, command};
 use dolmen_tests::place;
+use dolmen_tests::process::wait_until;
+use rustix::process::Signal;
 
 fn run(args: &[&str]) -> Output {
     command(args).expect("a binary").output().expect("it runs")
@@ -95,4 +97,32 @@ fn an_unknown_feature_is_a_warning() {
     dolmen.await_ready(Duration::from_secs(30)).unwrap();
     let log = std::fs::read_to_string(&dolmen.process.log).unwrap();
     assert!(log.lines().any(|l| l.contains("exemplar-storage") && l.contains("level=warn")), "{log}");
+}
+
+#[test]
+fn while_a_request_is_finished_others_are_refused_and_ready_says_why() {
+    use std::io::{Read, Write};
+    let dir = place::scratch("drain").unwrap();
+    let data = dir.path().join("data").display().to_string();
+    let args =
+        ["serve", "--data-dir", &data, "--http-address", "127.0.0.1:0", "--grpc-address", "127.0.0.1:0"];
+    let mut dolmen = Dolmen::start("serve", dir.path(), &args).unwrap();
+    let client = dolmen.client().unwrap();
+    let mut half = std::net::TcpStream::connect(dolmen.address("http").unwrap()).unwrap();
+    let head =
+        "POST /api/v1/query HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-www-form-urlencoded\r\n";
+    half.write_all(format!("{head}connection: close\r\ncontent-length: 9\r\n\r\nque").as_bytes()).unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    dolmen.process.signal(Signal::TERM).unwrap();
+    wait_until("ready says 503", Duration::from_secs(5), || {
+        let (status, text) = client.get("/-/ready")?;
+        Ok(status == 503 && text.contains("shutting down"))
+    })
+    .unwrap();
+    assert_eq!(client.get("/api/v1/query?query=1").unwrap().0, 503);
+    half.write_all(b"ry=1+1").unwrap();
+    let mut answer = String::new();
+    half.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(dolmen.process.wait(Duration::from_secs(30)).unwrap().success());
 }

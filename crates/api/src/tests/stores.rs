@@ -99,9 +99,16 @@ async fn what_is_missing_is_said() {
         let request = http::Request::get(format!("/api/v1/{path}")).body(axum::body::Body::empty()).unwrap();
         let answer = w.ask(request).await;
         assert_eq!(answer.headers()["cache-control"], "no-store");
+        assert_eq!(answer.headers()["dolmen-complete"], "false");
         let (code, body) = super::fake::read(answer).await;
         let body: serde_json::Value = serde_json::from_str(&body).unwrap();
         assert_eq!((code, body["warnings"][0].as_str()), (200, Some(text)), "{path}");
+        let missing = serde_json::json!({
+            "site": "dc-b", "store": "10.0.0.7:10901", "cause": "connect refused",
+            "mint": 1_795_384_200_000i64, "maxt": 1_795_385_895_000i64,
+        });
+        let completeness = serde_json::json!({"complete": false, "missing": [missing]});
+        assert_eq!(body["completeness"], completeness, "{path}");
         let and = if path.contains('?') { '&' } else { '?' };
         let (code, body) = w.get(&format!("/api/v1/{path}{and}partial_response=false")).await;
         let body: serde_json::Value = serde_json::from_str(&body).unwrap();
