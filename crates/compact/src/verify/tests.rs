@@ -94,7 +94,8 @@ async fn what_no_checksum_tells() {
     let cases: &[(&[Chunk], &str)] = &[
         (&[(1, 4, &[(1, 1.0), (3, 2.5)])], "the index says 1 to 4"),
         (&[(0, 3, &[(1, 1.0), (3, 2.5)])], "the index says 0 to 3"),
-        (&[(100, 101, &[(100, 1.0), (101, 2.5)])], "outside the block"),
+        (&[(100, 101, &[(100, 1.0), (101, 2.5)])], "out of the block"),
+        (&[(99, 100, &[(99, 1.0), (100, 2.5)])], "out of the block"),
     ];
     for (chunks, want) in cases {
         let dir = tempfile::tempdir().unwrap();
