@@ -180,10 +180,15 @@ fn fall_seen(parts: &[Columns], from: i64, to: i64) -> bool {
     })
 }
 
-fn check_falls(parts: &[Columns], out: &Columns) -> Result<(), TestCaseError> {
+/// A counter falls only where a replica saw it; where its readers do not count, also after two intervals without
+/// a better sample.
+fn check_falls(class: Class, parts: &[Columns], out: &Columns) -> Result<(), TestCaseError> {
     let kept: Vec<_> = pairs(out).into_iter().filter(|(_, v)| !is_stale(*v)).collect();
     for w in kept.windows(2) {
-        let fine = w[1].1 >= w[0].1 || w[1].1.is_nan() || w[0].1.is_nan() || fall_seen(parts, w[0].0, w[1].0);
+        // The interval that is learned is shorter by what scrapes come early.
+        let late = class == Class::Named && w[1].0 - w[0].0 > 2 * (INTERVAL - 80);
+        let nan = w[1].1.is_nan() || w[0].1.is_nan();
+        let fine = w[1].1 >= w[0].1 || nan || late || fall_seen(parts, w[0].0, w[1].0);
         prop_assert!(fine, "nobody saw a fall at {:?}", w);
     }
     Ok(())
@@ -266,7 +271,7 @@ proptest! {
             check_samples(&pair.parts, &out)?;
             check_gaps(class, &pair.parts, &out)?;
             if class != Class::Other {
-                check_falls(&pair.parts, &out)?;
+                check_falls(class, &pair.parts, &out)?;
             }
         }
     }
@@ -275,7 +280,7 @@ proptest! {
     fn promises_chunk_by_chunk(pair in pair(), every in 1i64..30) {
         let out = streamed(Class::Counter, &pair.parts, every * INTERVAL);
         check_samples(&pair.parts, &out)?;
-        check_falls(&pair.parts, &out)?;
+        check_falls(Class::Counter, &pair.parts, &out)?;
     }
 
     #[test]
@@ -286,7 +291,7 @@ proptest! {
             for out in [out, streamed(class, &parts, every)] {
                 check_samples(&parts, &out)?;
                 if class == Class::Counter {
-                    check_falls(&parts, &out)?;
+                    check_falls(class, &parts, &out)?;
                 }
             }
         }
