@@ -469,7 +469,9 @@ mod tests {
                     prop_assert_eq!(append(&mut stripe, local, t, kind), Outcome::Stored);
                 }
             }
-            // As a cut does it: what ends before is closed, so that nothing of what comes joins it.
+            // As a cut does it: what ends before is closed, so that nothing of what comes joins it; and what comes
+            // is not before the cut.
+            let at: Vec<Timestamp> = at.iter().map(|at| *at.min(&(t + 1))).collect();
             for at in &at {
                 if t < *at { stripe.close(local) } else { stripe.split(local, *at) }
             }
