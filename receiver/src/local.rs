@@ -137,11 +137,12 @@ impl LocalBlocks {
         self.blocks.read().iter().filter(|b| b.shipped.is_none()).map(|b| b.meta.ulid).collect()
     }
 
-    /// To be asked.
+    /// To be asked: those that cannot be read too, which say so.
     pub fn queryables(&self) -> impl Iterator<Item = Arc<dyn Queryable>> {
         let readers: Vec<_> =
             self.blocks.read().iter().map(|b| b.reader.clone() as Arc<dyn Queryable>).collect();
-        readers.into_iter()
+        let broken: Vec<_> = self.broken.iter().map(|b| b.clone() as Arc<dyn Queryable>).collect();
+        readers.into_iter().chain(broken)
     }
 
     /// Blocks that may hold samples of a series within a range.

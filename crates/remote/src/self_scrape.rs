@@ -107,3 +107,22 @@ fn batch(samples: &BTreeMap<Vec<u8>, f64>, appender: &dyn Appender, now: Timesta
     batch.side = Bytes::from(side);
     batch
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_receivers_own_labels_are_kept_apart() {
+        let target = Labels::from_pairs([("dolmen", "self"), ("job", "dolmen")]);
+        let external = Labels::from_pairs([("code", "200"), ("job", "x")]);
+        let scrape = SelfScrape::new(target, external);
+        let pairs = [("__name__", "m"), ("code", "200")].map(|(n, v)| (n.to_owned(), v.to_owned()));
+        let mut want = Vec::new();
+        // `code` is what the block carries; the target's `job` gives way to the block's, as at remote write.
+        for (name, value) in [("__name__", "m"), ("dolmen", "self"), ("exported_job", "dolmen")] {
+            put_label(&mut want, name.as_bytes(), value.as_bytes());
+        }
+        assert_eq!(scrape.label_bytes(&pairs), want);
+    }
+}
