@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use dolmen_model::{Error, Kind, Result};
+use smol_str::SmolStr;
 
 use crate::{Budget, Clock, Cpu, InlineCpu, SystemClock};
 
@@ -52,6 +53,8 @@ pub struct Ctx {
     pub clock: Arc<dyn Clock>,
     /// Where kernels run.
     pub cpu: Arc<dyn Cpu>,
+    /// Processes through which the call came here: they are not asked again.
+    pub via: Arc<[SmolStr]>,
 }
 
 impl Ctx {
@@ -63,6 +66,7 @@ impl Ctx {
             deadline: None,
             clock: Arc::new(SystemClock),
             cpu: Arc::new(InlineCpu),
+            via: Arc::from([]),
         }
     }
 

@@ -82,7 +82,7 @@ impl Cursor {
                 continue;
             }
             *bytes += chunks.iter().map(|c| c.data.len() + size_of_val(c)).sum::<usize>() + size_of::<Part>();
-            parts.push(Part { source: s.source.clone(), masked: Arc::from([]), chunks });
+            parts.push(Part { source: s.source.clone(), origin: None, masked: Arc::from([]), chunks });
         }
         parts
     }

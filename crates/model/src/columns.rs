@@ -23,6 +23,13 @@ impl Columns {
         self.h.clear();
     }
 
+    /// Keeps the first samples of each kind.
+    pub fn truncate(&mut self, floats: usize, histograms: usize) {
+        self.t.truncate(floats);
+        self.v.truncate(floats);
+        self.h.truncate(histograms);
+    }
+
     /// How many samples there are, of both kinds.
     pub fn len(&self) -> usize {
         self.t.len() + self.h.len()
@@ -84,6 +91,18 @@ impl HistColumns {
     /// Whether there is no sample.
     pub fn is_empty(&self) -> bool {
         self.t.is_empty()
+    }
+
+    /// Keeps the first `n` samples.
+    pub fn truncate(&mut self, n: usize) {
+        self.t.truncate(n);
+        self.layout.truncate(n);
+        self.count.truncate(n);
+        self.zero_count.truncate(n);
+        self.sum.truncate(n);
+        self.hint.truncate(n);
+        self.ends.truncate(n);
+        self.buckets.truncate(self.ends.last().map_or(0, |end| *end as usize));
     }
 
     /// The buckets of sample `i`: positive, then negative.

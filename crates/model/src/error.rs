@@ -14,6 +14,8 @@ pub enum Kind {
     NotFound,
     /// Bytes that break their format.
     Corrupt,
+    /// Another process is there and did not do this; other things it may do.
+    Refused,
     /// The caller asked for something that makes no sense.
     Invalid,
     /// A declared limit would be passed.

@@ -5,11 +5,17 @@
 mod time;
 pub use time::{TimeRange, Timestamp};
 
+mod date;
+pub use date::{civil, rfc3339};
+
 mod duration;
 pub use duration::{format_duration, parse_duration};
 
 mod error;
 pub use error::{Context, Error, Kind, Result};
+
+mod quote;
+pub use quote::quote;
 
 mod labels;
 pub use labels::{LabelBlock, LabelBlockBuilder, Labels, LabelsBuilder, LabelsRef, METRIC_NAME};

@@ -44,6 +44,12 @@ impl TimeRange {
         self.mint < other.maxt && other.mint < self.maxt
     }
 
+    /// The two as one, where they overlap or touch.
+    pub fn join(self, other: TimeRange) -> Option<TimeRange> {
+        let touch = self.mint <= other.maxt && other.mint <= self.maxt;
+        touch.then(|| TimeRange { mint: self.mint.min(other.mint), maxt: self.maxt.max(other.maxt) })
+    }
+
     /// The milliseconds that both hold.
     pub fn intersect(self, other: TimeRange) -> Option<TimeRange> {
         TimeRange::new(self.mint.max(other.mint), self.maxt.min(other.maxt))

@@ -105,6 +105,7 @@ impl Queryable for Store {
             for (set, chunks) in series {
                 let part = Part {
                     source: SourceId::default(),
+                    origin: None,
                     masked: Arc::from([]),
                     chunks: chunks.iter().filter(|c| in_range(c)).cloned().collect(),
                 };

@@ -114,7 +114,9 @@ impl Refusal {
 impl From<Error> for Refusal {
     fn from(e: Error) -> Refusal {
         let code = match e.kind() {
-            Kind::Retry | Kind::Limit | Kind::Canceled | Kind::Timeout => StatusCode::SERVICE_UNAVAILABLE,
+            Kind::Retry | Kind::Refused | Kind::Limit | Kind::Canceled | Kind::Timeout => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Kind::Invalid | Kind::Corrupt => StatusCode::BAD_REQUEST,
             Kind::Halt | Kind::NotFound => StatusCode::INTERNAL_SERVER_ERROR,
         };

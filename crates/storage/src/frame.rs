@@ -6,6 +6,7 @@ use bytes::Bytes;
 use dolmen_ctx::Reservation;
 use dolmen_model::{Completeness, Encoding, LabelBlock, SourceId, TimeRange, Timestamp};
 use smallvec::SmallVec;
+use smol_str::SmolStr;
 
 /// Most series in one batch.
 pub const SERIES_PER_BATCH_MAX: usize = 256;
@@ -46,10 +47,21 @@ pub struct RawSeries {
 pub struct Part {
     /// Whose samples they are.
     pub source: SourceId,
+    /// Which store gave them, where it is another process: named if they prove broken.
+    pub origin: Option<Arc<Origin>>,
     /// Time that is deleted: half-open, sorted, apart.
     pub masked: Arc<[TimeRange]>,
     /// Chunks, by time; they may overlap only between parts.
     pub chunks: Vec<RawChunk>,
+}
+
+/// A store in another process.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The datacenter; empty where it is not known.
+    pub site: SmolStr,
+    /// The store, by address.
+    pub store: SmolStr,
 }
 
 /// A chunk as it is stored.

@@ -4,7 +4,7 @@ mod select;
 pub use select::{FuncClass, Hints, LabelAsk, Order, Select, Values};
 
 mod frame;
-pub use frame::{Frame, Part, RawBatch, RawChunk, RawSeries, SERIES_PER_BATCH_MAX};
+pub use frame::{Frame, Origin, Part, RawBatch, RawChunk, RawSeries, SERIES_PER_BATCH_MAX};
 
 mod queryable;
 pub use queryable::{FrameStream, Queryable};

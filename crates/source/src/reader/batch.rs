@@ -78,7 +78,12 @@ fn add_parts(
             None => {
                 let mut chunks = Vec::with_capacity(found.chunks(one).len());
                 chunks.push(c);
-                parts.push(Part { source: found.source(one).clone(), masked: masked.clone(), chunks });
+                parts.push(Part {
+                    source: found.source(one).clone(),
+                    origin: None,
+                    masked: masked.clone(),
+                    chunks,
+                });
             }
         }
     }
