@@ -1,14 +1,13 @@
 //! A member's failure becomes a lack of the answer, where it concerns that member alone.
 
 use dolmen_model::{Completeness, Error, Kind, Missing, Result, TimeRange};
-use dolmen_storage::{Frame, FrameStream};
+use dolmen_storage::{Frame, FrameStream, Origin};
 use futures::{StreamExt, stream};
-use smol_str::SmolStr;
 
 /// What an answer lacks without a member.
 #[derive(Clone, Debug)]
 pub(crate) struct Lack {
-    pub site: SmolStr,
+    pub origin: Origin,
     pub range: TimeRange,
 }
 
@@ -16,15 +15,25 @@ impl Lack {
     /// A failure as a lack; given back where the whole answer has to fail.
     pub fn of(&self, e: Error) -> Result<Completeness> {
         match e.kind() {
-            Kind::Corrupt | Kind::NotFound | Kind::Retry => {
-                tracing::warn!("left out of an answer: {e}");
-                let (site, range) = (self.site.clone(), self.range);
-                // The text names the place, as precisely as it is known.
-                let missing = Missing { site, store: SmolStr::default(), range, cause: e.to_string() };
+            Kind::Corrupt | Kind::NotFound | Kind::Refused | Kind::Retry => {
+                let Origin { site, store } = self.origin.clone();
+                tracing::debug!(%site, %store, "left out of an answer: {e}");
+                let missing = Missing { site, store, range: self.range, cause: e.to_string() };
                 Ok(Completeness { missing: vec![missing] })
             }
             Kind::Halt | Kind::Invalid | Kind::Limit | Kind::Canceled | Kind::Timeout => Err(e),
         }
+    }
+
+    /// Names the member where what it lacks names none.
+    pub fn named(&self, mut lacks: Completeness) -> Completeness {
+        for missing in lacks.missing.iter_mut().filter(|m| m.store.is_empty()) {
+            missing.store = self.origin.store.clone();
+            if missing.site.is_empty() {
+                missing.site = self.origin.site.clone();
+            }
+        }
+        lacks
     }
 }
 
@@ -33,10 +42,13 @@ pub(crate) fn lenient(stream: FrameStream, lack: Lack) -> FrameStream {
     let step = |(stream, lack): (Option<FrameStream>, Lack)| async move {
         let Some(mut stream) = stream else { return Ok(None) };
         let failed = match stream.next().await {
-            Some(Ok(end @ Frame::End(_))) => return Ok(Some((end, (None, lack)))),
+            Some(Ok(Frame::End(lacks))) => {
+                let end = Frame::End(lack.named(lacks));
+                return Ok(Some((end, (None, lack))));
+            }
             Some(Ok(batch)) => return Ok(Some((batch, (Some(stream), lack)))),
             Some(Err(e)) => e,
-            None => Error::new(Kind::Retry, "a store's stream stopped without an end"),
+            None => Error::new(Kind::Retry, "stream stopped without an end"),
         };
         let lacks = lack.of(failed)?;
         Ok(Some((Frame::End(lacks), (None, lack))))

@@ -9,13 +9,14 @@
 mod absent;
 mod lenient;
 mod merge;
+mod tree;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use dolmen_ctx::Ctx;
 use dolmen_model::{Answer, Completeness, Cover, Result, TimeRange};
-use dolmen_storage::{FrameStream, LabelAsk, Order, Queryable, Select};
+use dolmen_storage::{FrameStream, LabelAsk, Order, Origin, Queryable, Select};
 use futures::future::try_join_all;
 use smol_str::SmolStr;
 
@@ -38,19 +39,26 @@ impl Members for Vec<Arc<dyn Queryable>> {
 /// Many Queryables as one.
 pub struct Fanout<M> {
     members: M,
+    own: Origin,
 }
 
 impl<M: Members> Fanout<M> {
     /// Over these members.
     pub fn new(members: M) -> Fanout<M> {
-        Fanout { members }
+        Fanout { members, own: Origin::default() }
+    }
+
+    /// What is lacking of members that are in this process is told under this name.
+    pub fn named(self, own: Origin) -> Fanout<M> {
+        Fanout { own, ..self }
     }
 
     /// The members that can match, and what an answer lacks without each.
     fn choose(&self, select: &Select) -> Vec<(Arc<dyn Queryable>, Lack)> {
         let choose = |m: Arc<dyn Queryable>| {
-            let cover = m.cover(select);
-            let lack = Lack { site: cover.site, range: cover.range? };
+            let Cover { site, store, range, .. } = m.cover(select);
+            let origin = if store.is_empty() { self.own.clone() } else { Origin { site, store } };
+            let lack = Lack { origin, range: range? };
             Some((m, lack))
         };
         self.members.members().into_iter().filter_map(choose).collect()
@@ -86,7 +94,7 @@ impl<M: Members> Queryable for Fanout<M> {
         // Merging needs order, whatever the reader needs.
         let ordered = Select { order: Order::Labels, ..select.clone() };
         let streams = members.iter().map(|(m, lack)| ask(ctx, &ordered, m, lack.clone()));
-        merge::merge(ctx, try_join_all(streams).await?, select.limit)
+        Ok(merge::merge(ctx, try_join_all(streams).await?, select.limit))
     }
 
     async fn labels(&self, ctx: &Ctx, select: &Select, ask: LabelAsk) -> Result<Answer<Vec<SmolStr>>> {
@@ -95,7 +103,9 @@ impl<M: Members> Queryable for Fanout<M> {
             let answer = m.labels(ctx, select, ask.clone());
             async {
                 match answer.await {
-                    Ok(answer) => Ok(answer),
+                    Ok(Answer { value, completeness }) => {
+                        Ok(Answer { value, completeness: lack.named(completeness) })
+                    }
                     Err(e) => lack.of(e).map(|completeness| Answer { value: Vec::new(), completeness }),
                 }
             }

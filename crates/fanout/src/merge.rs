@@ -1,4 +1,4 @@
-//! Merges label-ordered streams: a binary heap of streams, ordered by the label set each stands at.
+//! Merges label-ordered streams: a loser tree over the label sets at which the streams stand.
 
 use std::cmp::Ordering;
 use std::num::NonZeroU64;
@@ -9,13 +9,14 @@ use dolmen_storage::{Frame, FrameStream, RawBatch, RawSeries, SERIES_PER_BATCH_M
 use futures::future::try_join_all;
 use futures::{StreamExt, stream};
 
+use crate::tree::LoserTree;
+
 /// One stream, and the series it stands at.
 struct Cursor {
     stream: FrameStream,
+    /// `None` once the stream has ended.
     batch: Option<RawBatch>,
     at: usize,
-    /// Place among the members: parts of equal series follow it, so answers do not depend on timing.
-    place: usize,
 }
 
 impl Cursor {
@@ -37,18 +38,25 @@ impl Cursor {
         }
     }
 
-    fn labels(&self) -> LabelsRef<'_> {
-        let batch = self.batch.as_ref().expect("cursors in the heap stand at a series");
-        batch.labels.get(batch.series[self.at].label)
+    /// Reads on to the end, which tells what the stream lacks.
+    async fn end(&mut self) -> Result<Completeness> {
+        while self.batch.is_some() {
+            if let Some(completeness) = self.refill().await? {
+                return Ok(completeness);
+            }
+        }
+        Ok(Completeness::complete())
     }
 
-    fn order(&self, other: &Cursor) -> Ordering {
-        self.labels().iter().cmp(other.labels().iter()).then(self.place.cmp(&other.place))
+    /// The label set it stands at.
+    fn labels(&self) -> Option<LabelsRef<'_>> {
+        let batch = self.batch.as_ref()?;
+        Some(batch.labels.get(batch.series[self.at].label))
     }
 
     /// Takes the series it stands at, with its share of the batch's memory; whether the batch is used up.
     fn take(&mut self) -> (RawSeries, Reservation, bool) {
-        let batch = self.batch.as_mut().expect("cursors in the heap stand at a series");
+        let batch = self.batch.as_mut().expect("a series is taken only from a cursor that stands at one");
         let left = (batch.series.len() - self.at) as u64;
         let share = batch.held.split(batch.held.bytes() / left);
         let empty = RawSeries { label: 0, parts: Default::default() };
@@ -58,12 +66,21 @@ impl Cursor {
     }
 }
 
+/// Whether cursor `a` stands before cursor `b`. Of equal label sets the earlier member's comes first, so that
+/// answers do not depend on timing; who has ended stands behind all others.
+fn before(cursors: &[Cursor], a: usize, b: usize) -> bool {
+    match (cursors[a].labels(), cursors[b].labels()) {
+        (Some(x), Some(y)) => x.iter().cmp(y.iter()).then(a.cmp(&b)) == Ordering::Less,
+        (x, y) => (x.is_none(), a) < (y.is_none(), b),
+    }
+}
+
 struct Merge {
     ctx: Ctx,
-    /// Not yet asked for their first batch.
-    fresh: Vec<Cursor>,
-    /// A binary heap: the least label set at the root.
-    heap: Vec<Cursor>,
+    /// In the order of the members.
+    cursors: Vec<Cursor>,
+    /// Made once every cursor has asked for its first batch.
+    tree: Option<LoserTree>,
     completeness: Completeness,
     ord: u64,
     left: u64,
@@ -71,22 +88,18 @@ struct Merge {
 }
 
 /// Merges streams that come in label order; equal label sets become one series.
-pub(crate) fn merge(ctx: &Ctx, streams: Vec<FrameStream>, limit: Option<NonZeroU64>) -> Result<FrameStream> {
-    let fresh = streams
-        .into_iter()
-        .enumerate()
-        .map(|(place, stream)| Cursor { stream, batch: None, at: 0, place })
-        .collect();
+pub(crate) fn merge(ctx: &Ctx, streams: Vec<FrameStream>, limit: Option<NonZeroU64>) -> FrameStream {
+    let cursors = streams.into_iter().map(|stream| Cursor { stream, batch: None, at: 0 }).collect();
     let merge = Merge {
         ctx: ctx.clone(),
-        fresh,
-        heap: Vec::new(),
+        cursors,
+        tree: None,
         completeness: Completeness::complete(),
         ord: 0,
         left: limit.map_or(u64::MAX, NonZeroU64::get),
         ended: false,
     };
-    Ok(stream::try_unfold(merge, |mut m| async move { Ok(m.next().await?.map(|frame| (frame, m))) }).boxed())
+    stream::try_unfold(merge, |mut m| async move { Ok(m.next().await?.map(|frame| (frame, m))) }).boxed()
 }
 
 impl Merge {
@@ -95,27 +108,37 @@ impl Merge {
             return Ok(None);
         }
         self.ctx.check()?;
-        self.start().await?;
+        let mut tree = match self.tree.take() {
+            Some(tree) => tree,
+            None => self.start().await?,
+        };
         let mut labels = LabelBlockBuilder::default();
         let mut series: Vec<RawSeries> = Vec::new();
         let mut held = self.ctx.budget.reserve(0)?;
-        while !self.heap.is_empty() && self.left > 0 && series.len() < SERIES_PER_BATCH_MAX {
-            let label = labels.push(self.heap[0].labels().iter());
-            let (mut merged, share) = self.pop().await?;
+        while self.left > 0
+            && series.len() < SERIES_PER_BATCH_MAX
+            && let Some(least) = self.winner(&tree)
+        {
+            let label = labels.push(least.iter());
+            let (mut merged, share) = self.pop(&mut tree).await?;
             held.absorb(share);
             merged.label = label;
-            while let Some(root) = self.heap.first() {
-                if !labels.last_is(root.labels()) {
-                    break;
-                }
-                let (more, share) = self.pop().await?;
+            while let Some(same) = self.winner(&tree)
+                && labels.last_is(same)
+            {
+                let (more, share) = self.pop(&mut tree).await?;
                 held.absorb(share);
                 merged.parts.extend(more.parts);
             }
             series.push(merged);
             self.left -= 1;
         }
+        self.tree = Some(tree);
         if series.is_empty() {
+            // Only where the limit stopped it there are streams that have not ended: members stop there too.
+            for lacks in try_join_all(self.cursors.iter_mut().map(Cursor::end)).await? {
+                self.completeness.merge(lacks);
+            }
             self.ended = true;
             return Ok(Some(Frame::End(std::mem::take(&mut self.completeness))));
         }
@@ -127,63 +150,30 @@ impl Merge {
     }
 
     /// Asks all streams for their first batch, at once.
-    async fn start(&mut self) -> Result<()> {
-        if self.fresh.is_empty() {
-            return Ok(());
-        }
-        let mut cursors = std::mem::take(&mut self.fresh);
-        let ends = try_join_all(cursors.iter_mut().map(Cursor::refill)).await?;
-        for (cursor, end) in cursors.into_iter().zip(ends) {
-            match end {
-                Some(completeness) => self.completeness.merge(completeness),
-                None => self.push(cursor),
-            }
-        }
-        Ok(())
+    async fn start(&mut self) -> Result<LoserTree> {
+        let ends = try_join_all(self.cursors.iter_mut().map(Cursor::refill)).await?;
+        ends.into_iter().flatten().for_each(|lacks| self.completeness.merge(lacks));
+        let cursors = &self.cursors;
+        Ok(LoserTree::new(cursors.len(), |a, b| before(cursors, a, b)))
     }
 
-    /// Takes the least series and restores the heap.
-    async fn pop(&mut self) -> Result<(RawSeries, Reservation)> {
-        let (series, share, used_up) = self.heap[0].take();
-        let mut gone = false;
-        if used_up && let Some(completeness) = self.heap[0].refill().await? {
-            self.completeness.merge(completeness);
-            gone = true;
+    /// The least label set at which a stream stands; `None` where all have ended.
+    fn winner(&self, tree: &LoserTree) -> Option<LabelsRef<'_>> {
+        if self.cursors.is_empty() {
+            return None;
         }
-        if gone {
-            self.heap.swap_remove(0);
+        self.cursors[tree.winner()].labels()
+    }
+
+    /// Takes the least series.
+    async fn pop(&mut self, tree: &mut LoserTree) -> Result<(RawSeries, Reservation)> {
+        let cursor = &mut self.cursors[tree.winner()];
+        let (series, share, used_up) = cursor.take();
+        if used_up && let Some(lacks) = cursor.refill().await? {
+            self.completeness.merge(lacks);
         }
-        self.sift_down();
+        let cursors = &self.cursors;
+        tree.replay(|a, b| before(cursors, a, b));
         Ok((series, share))
-    }
-
-    fn push(&mut self, cursor: Cursor) {
-        self.heap.push(cursor);
-        let mut i = self.heap.len() - 1;
-        while i > 0 {
-            let parent = (i - 1) / 2;
-            if self.heap[i].order(&self.heap[parent]) != Ordering::Less {
-                break;
-            }
-            self.heap.swap(i, parent);
-            i = parent;
-        }
-    }
-
-    fn sift_down(&mut self) {
-        let (mut i, n) = (0, self.heap.len());
-        loop {
-            let mut least = i;
-            for child in [2 * i + 1, 2 * i + 2] {
-                if child < n && self.heap[child].order(&self.heap[least]) == Ordering::Less {
-                    least = child;
-                }
-            }
-            if least == i {
-                return;
-            }
-            self.heap.swap(i, least);
-            i = least;
-        }
     }
 }

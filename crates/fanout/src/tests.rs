@@ -39,6 +39,7 @@ impl Queryable for Fixed {
                     };
                     let part = Part {
                         source: SourceId::new([self.source]),
+                        origin: None,
                         masked: Arc::from([]),
                         chunks: vec![chunk],
                     };
@@ -150,6 +151,22 @@ fn the_limit_counts_merged_series() {
         run(async { both.select(&Ctx::unbounded(), &select).await.unwrap().collect().await });
     let n: usize = frames.iter().map(|f| if let Ok(Frame::Batch(b)) = f { b.series.len() } else { 0 }).sum();
     assert_eq!(n, 2);
+}
+
+#[test]
+fn the_limit_hides_no_lack() {
+    let missing =
+        Missing { site: "dc-b".into(), store: "b".into(), range: TimeRange::ALL, cause: "no answer".into() };
+    let member = |missing: Vec<Missing>| -> Arc<dyn Queryable> {
+        let series = ["1", "2", "3"].iter().map(|v| Labels::from_pairs([("a", v)])).collect();
+        Arc::new(Fixed { series, per_batch: 1, source: "a", missing })
+    };
+    let both = Fanout::new(vec![member(vec![]), member(vec![missing.clone()])]);
+    let select = Select { limit: std::num::NonZeroU64::new(1), ..Select::new(TimeRange::ALL, []) };
+    let mut frames: Vec<_> =
+        run(async { both.select(&Ctx::unbounded(), &select).await.unwrap().collect().await });
+    let Some(Ok(Frame::End(completeness))) = frames.pop() else { panic!("no end") };
+    assert_eq!((frames.len(), completeness.missing), (1, vec![missing]));
 }
 
 /// Gives one series, then fails; or fails at once.
