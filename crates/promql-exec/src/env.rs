@@ -15,6 +15,7 @@ use crate::annotation::Annotations;
 use crate::batch::{Grid, StepBatch};
 use crate::error::{PromqlError, Result};
 use crate::plan::{Selector, Vector};
+use crate::scan::Broken;
 
 /// Batches of an operator's answer.
 pub type Batches<'a> = BoxStream<'a, Result<StepBatch>>;
@@ -46,6 +47,7 @@ pub struct Env {
     samples: Arc<AtomicUsize>,
     notes: Mutex<Annotations>,
     completeness: Arc<Mutex<Completeness>>,
+    broken: Arc<Mutex<Broken>>,
 }
 
 /// What one selector asks of the storage.
@@ -80,6 +82,7 @@ impl Env {
             samples: Arc::default(),
             notes: Mutex::default(),
             completeness: Arc::default(),
+            broken: Arc::default(),
         })
     }
 
@@ -94,6 +97,7 @@ impl Env {
             samples: self.samples.clone(),
             notes: Mutex::default(),
             completeness: self.completeness.clone(),
+            broken: self.broken.clone(),
         }
     }
 
@@ -136,9 +140,23 @@ impl Env {
         self.completeness.lock().merge(completeness);
     }
 
+    /// Tells which chunks are broken. The log names the first of the query.
+    pub fn broken(&self, found: Broken) {
+        if found.is_empty() {
+            return;
+        }
+        let mut all = self.broken.lock();
+        if all.is_empty() {
+            found.log();
+        }
+        all.merge(found);
+    }
+
     /// What is missing so far.
     pub fn completeness(&self) -> Completeness {
-        self.completeness.lock().clone()
+        let mut all = self.completeness.lock().clone();
+        all.merge(self.broken.lock().lacks().clone());
+        all
     }
 
     /// Counts samples that are held from now on.

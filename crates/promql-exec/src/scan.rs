@@ -11,8 +11,10 @@ use crate::batch::StepBatch;
 use crate::env::{Batches, Env};
 use crate::error::{PromqlError, Result};
 
+mod broken;
 mod decode;
 mod stats;
+pub use broken::Broken;
 pub use decode::{Decoder, counts};
 
 /// Turns the samples of one series into a row.
@@ -82,7 +84,8 @@ pub fn scan_frames<'a>(
         let max = env.settings.max_samples;
         async move {
             let batch = batch?;
-            let (out, notes) = env.offload(move || morsel(batch, func, range, &*job, max)).await??;
+            let (out, notes, broken) = env.offload(move || morsel(batch, func, range, &*job, max)).await??;
+            env.broken(broken);
             env.hold(out.samples())?;
             Ok((out, notes))
         }
@@ -102,7 +105,7 @@ fn morsel(
     range: TimeRange,
     job: &dyn Job,
     max_samples: usize,
-) -> Result<(StepBatch, Annotations)> {
+) -> Result<(StepBatch, Annotations, Broken)> {
     let mut out = StepBatch::with_capacity(job.steps(), batch.series.len());
     let mut decoder = Decoder::new(func);
     let mut work = Work::default();
@@ -120,7 +123,7 @@ fn morsel(
         }
         run_series(job, labels.to_labels(), samples, &mut out, &mut work)?;
     }
-    Ok((out, work.notes))
+    Ok((out, work.notes, decoder.broken))
 }
 
 /// One series into one row, where it gives any value.

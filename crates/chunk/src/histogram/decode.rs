@@ -181,7 +181,7 @@ pub(crate) fn decode_int(
         out.push_with_buckets(s.t, s.layout, s.count as f64, s.zero_count as f64, s.sum, s.hint);
         true
     });
-    done.inspect_err(|_| truncate(out, base))
+    done.inspect_err(|_| out.truncate(base))
 }
 
 /// Appends the samples of a float chunk with `from <= t < to`.
@@ -204,7 +204,7 @@ pub(crate) fn decode_float(
         out.push_with_buckets(s.t, s.layout, s.count, s.zero_count, s.sum, s.hint);
         true
     });
-    done.inspect_err(|_| truncate(out, base))
+    done.inspect_err(|_| out.truncate(base))
 }
 
 /// What stands before the samples.
@@ -245,17 +245,6 @@ impl ResetHeader {
             _ => ResetHint::NotReset,
         }
     }
-}
-
-fn truncate(out: &mut HistColumns, n: usize) {
-    out.t.truncate(n);
-    out.layout.truncate(n);
-    out.count.truncate(n);
-    out.zero_count.truncate(n);
-    out.sum.truncate(n);
-    out.hint.truncate(n);
-    out.ends.truncate(n);
-    out.buckets.truncate(out.ends.last().map_or(0, |end| *end as usize));
 }
 
 fn coarsen_int(h: IntHistogram) -> IntHistogram {

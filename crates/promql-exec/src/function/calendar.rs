@@ -1,5 +1,7 @@
 //! Parts of a date in UTC: `year`, `hour`, `day_of_week`, …
 
+use dolmen_model::civil;
+
 const DAY: i64 = 86_400;
 /// 2^63.
 const BEYOND: f64 = 9_223_372_036_854_775_808.0;
@@ -66,20 +68,4 @@ impl Part {
 
 fn leap(year: i64) -> bool {
     year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
-}
-
-/// Year, month and day of a day since the Unix epoch.
-///
-/// Counted in eras of 400 years that begin on 1 March, so that the leap day is the last of its year.
-fn civil(day: i64) -> (i64, i64, i64) {
-    const ERA: i64 = 146_097;
-    // 1 March 0000 was 719,468 days before the epoch.
-    let day = day + 719_468;
-    let (era, of_era) = (day.div_euclid(ERA), day.rem_euclid(ERA));
-    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let shifted = (5 * of_year + 2) / 153;
-    let day_of_month = of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    (era * 400 + year + i64::from(month <= 2), month, day_of_month)
 }

@@ -1,10 +1,11 @@
 //! Chunks of a series' parts -> one run of samples.
 
 use dolmen_dedup::Class;
-use dolmen_model::{Columns, HistColumns, LabelsRef, METRIC_NAME, ResetHint, TimeRange};
+use dolmen_model::{Columns, Encoding, HistColumns, LabelsRef, METRIC_NAME, ResetHint, TimeRange};
 use dolmen_storage::{FuncClass, Part, RawChunk};
 use smallvec::SmallVec;
 
+use super::Broken;
 use crate::error::{PromqlError, PromqlErrorKind, Result};
 
 /// Decodes series after series into the same memory.
@@ -13,6 +14,8 @@ pub struct Decoder {
     out: Columns,
     replicas: Vec<Columns>,
     scratch: Scratch,
+    /// Chunks that were left out.
+    pub broken: Broken,
 }
 
 /// Memory for merging parts.
@@ -22,13 +25,27 @@ struct Scratch {
     merged: Columns,
 }
 
+/// What is read of a series.
+struct Reading<'a> {
+    labels: LabelsRef<'a>,
+    range: TimeRange,
+    broken: &'a mut Broken,
+}
+
 impl Decoder {
     /// A decoder for samples that a class of functions will see.
     pub fn new(func: FuncClass) -> Decoder {
-        Decoder { func, out: Columns::default(), replicas: Vec::new(), scratch: Scratch::default() }
+        Decoder {
+            func,
+            out: Columns::default(),
+            replicas: Vec::new(),
+            scratch: Scratch::default(),
+            broken: Broken::default(),
+        }
     }
 
-    /// The samples of a series in a range of time, replicas deduplicated.
+    /// The samples of a series in a range of time, replicas deduplicated. A broken chunk is left out and told in
+    /// `broken`.
     pub fn decode(
         &mut self,
         labels: LabelsRef<'_>,
@@ -36,15 +53,16 @@ impl Decoder {
         range: TimeRange,
     ) -> Result<&mut Columns> {
         self.out.clear();
+        let mut reading = Reading { labels, range, broken: &mut self.broken };
         if let [part] = parts {
-            append(part.chunks.iter(), &part.masked, range, &mut self.out)?;
+            reading.part(part, &mut self.out)?;
             return Ok(&mut self.out);
         }
         let mut sorted: SmallVec<[&Part; 8]> = parts.iter().collect();
         sorted.sort_by(|a, b| a.source.cmp(&b.source));
         let mut sources = sorted.chunk_by(|a, b| a.source == b.source);
         if sources.clone().count() <= 1 {
-            self.scratch.one_source(&sorted, range, &mut self.out)?;
+            self.scratch.one_source(&sorted, &mut reading, &mut self.out)?;
             return Ok(&mut self.out);
         }
         let mut n = 0;
@@ -52,7 +70,7 @@ impl Decoder {
             if self.replicas.len() == n {
                 self.replicas.push(Columns::default());
             }
-            self.scratch.one_source(of_source, range, &mut self.replicas[n])?;
+            self.scratch.one_source(of_source, &mut reading, &mut self.replicas[n])?;
             n += 1;
         }
         let class = class(self.func, labels);
@@ -63,17 +81,22 @@ impl Decoder {
 
 impl Scratch {
     /// Parts of one replica: the same samples may stand in several of them.
-    fn one_source(&mut self, parts: &[&Part], range: TimeRange, out: &mut Columns) -> Result<()> {
+    fn one_source(&mut self, parts: &[&Part], reading: &mut Reading<'_>, out: &mut Columns) -> Result<()> {
         out.clear();
         let mut chunks: SmallVec<[&RawChunk; 32]> = parts.iter().flat_map(|p| &p.chunks).collect();
         chunks.sort_by_key(|c| (c.mint, c.maxt));
         let masked = parts.iter().any(|p| !p.masked.is_empty());
         if !masked && chunks.windows(2).all(|pair| pair[0].maxt < pair[1].mint) {
-            return append(chunks.into_iter(), &[], range, out);
+            let range = reading.range;
+            if chunks.iter().filter(|c| overlaps(c, range)).all(|c| append(c, range, out).is_ok()) {
+                return Ok(());
+            }
+            // Part by part it shows whose chunk is broken, or lies about its time.
+            out.clear();
         }
         for part in parts {
             self.one.clear();
-            append(part.chunks.iter(), &part.masked, range, &mut self.one)?;
+            reading.part(part, &mut self.one)?;
             if out.is_empty() {
                 std::mem::swap(out, &mut self.one);
             } else {
@@ -86,25 +109,45 @@ impl Scratch {
     }
 }
 
-fn append<'a>(
-    chunks: impl Iterator<Item = &'a RawChunk>,
-    masked: &[TimeRange],
-    range: TimeRange,
-    out: &mut Columns,
-) -> Result<()> {
-    for chunk in chunks {
-        if chunk.maxt < range.mint() || chunk.mint >= range.maxt() {
-            continue;
+impl Reading<'_> {
+    /// The samples of a part that can be read.
+    fn part(&mut self, part: &Part, out: &mut Columns) -> Result<()> {
+        let range = self.range;
+        for chunk in part.chunks.iter().filter(|c| overlaps(c, range)) {
+            let Err(why) = append(chunk, range, out) else { continue };
+            // That these are not read yet is our lack, not the chunk's.
+            if let Encoding::Xor2 | Encoding::HistogramSt | Encoding::FloatHistogramSt = chunk.encoding {
+                let text = format!("expanding series: {why}");
+                return Err(PromqlError { kind: PromqlErrorKind::Internal, text });
+            }
+            let (first, last) = (chunk.mint.min(chunk.maxt), chunk.mint.max(chunk.maxt));
+            let lost = TimeRange::inclusive(first, last).and_then(|r| r.intersect(range));
+            self.broken.add(self.labels, part.origin.as_ref(), lost.unwrap_or(range), &why);
         }
-        dolmen_chunk::decode(chunk.encoding, &chunk.data, range.mint(), range.maxt(), out).map_err(|e| {
-            let e = dolmen_model::Error::from(e);
-            PromqlError { kind: PromqlErrorKind::Internal, text: format!("expanding series: {e}") }
-        })?;
+        if !part.masked.is_empty() {
+            mask(&part.masked, out);
+        }
+        Ok(())
     }
-    if !masked.is_empty() {
-        mask(masked, out);
+}
+
+/// Whether a chunk says that it reaches into a range.
+fn overlaps(chunk: &RawChunk, range: TimeRange) -> bool {
+    chunk.maxt >= range.mint() && chunk.mint < range.maxt()
+}
+
+/// Adds the samples of a chunk behind earlier ones; `out` is as before where that cannot be, and it is told why.
+fn append(chunk: &RawChunk, range: TimeRange, out: &mut Columns) -> Result<(), String> {
+    let (floats, histograms) = (out.t.len(), out.h.len());
+    dolmen_chunk::decode(chunk.encoding, &chunk.data, range.mint(), range.maxt(), out)
+        .map_err(|e| e.to_string())?;
+    // Within a chunk times rise, else it is not decoded.
+    let rise = |times: &[i64], n: usize| n == 0 || times.get(n).is_none_or(|t| times[n - 1] < *t);
+    if rise(&out.t, floats) && rise(&out.h.t, histograms) {
+        return Ok(());
     }
-    Ok(())
+    out.truncate(floats, histograms);
+    Err("its times do not come after those of the chunk before".to_owned())
 }
 
 /// Takes deleted samples away.

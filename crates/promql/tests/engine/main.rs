@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dolmen_ctx::{Budget, CancelToken, Ctx, PoolCpu};
+use dolmen_model::Encoding;
 use dolmen_promql::{
     Engine, EngineSettings, Features, PromqlError, PromqlErrorKind, QueryOpts, QueryResult, Sample, Value,
 };
-use dolmen_storage::Queryable;
+use dolmen_storage::{Queryable, RawChunk};
 use futures::executor::block_on;
 use memory::Memory;
+use proptest::prelude::*;
 
 fn all_syntax() -> EngineSettings {
     EngineSettings { features: Features::all_syntax(), ..EngineSettings::default() }
@@ -164,6 +166,59 @@ fn what_is_missing_is_told() {
         block_on(engine.instant(&Ctx::unbounded(), &source, "m + m", 0, &QueryOpts::default())).unwrap();
     assert_eq!(got.completeness.missing.len(), 1, "the same lack counts once");
     assert_eq!(text(&got.value), "{} 2");
+}
+
+/// A chunk of these bytes that says that it reaches from the start for ten minutes.
+fn chunk(encoding: Encoding, data: Vec<u8>) -> RawChunk {
+    RawChunk { mint: 0, maxt: 600_000, encoding, data: data.into() }
+}
+
+#[test]
+fn a_broken_chunk_fails_no_query() {
+    let source = Memory::default()
+        .series("m", &[("a", "1")], 60, &[1.0; 11])
+        .chunks("m", ("a", "2"), vec![chunk(Encoding::Xor, vec![0, 9, 1])])
+        .chunks("m", ("a", "3"), vec![chunk(Encoding::Histogram, vec![0, 9, 0])])
+        .source();
+    let engine = Engine::new(all_syntax());
+    let run = |expr| {
+        block_on(engine.range(&Ctx::unbounded(), &source, expr, 0, 120_000, 60_000, &QueryOpts::default()))
+    };
+    for expr in ["sum(m)", "sum(max_over_time(m[1m]))", "sum(m or m)"] {
+        let got = run(expr).unwrap();
+        assert_eq!(text(&got.value), "{} 1@0 1@60 1@120", "{expr}");
+        let lacks: Vec<String> = got.completeness.missing.iter().map(|m| m.to_string()).collect();
+        let want = "site \"\" missing: broken chunk: chunk ends before its samples do; data of \
+            1970-01-01T00:00:00Z/1970-01-01T00:02:00Z";
+        assert_eq!(lacks, [want], "{expr}");
+    }
+    assert!(run("sum(m{a=\"1\"})").unwrap().completeness.is_complete());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+    #[test]
+    fn no_bytes_of_a_chunk_fail_a_query(
+        encoding in prop_oneof![Just(Encoding::Xor), Just(Encoding::Histogram), Just(Encoding::FloatHistogram)],
+        data in prop::collection::vec(any::<u8>(), 0..80),
+        samples in 1u8..4,
+    ) {
+        let mut data = data;
+        // A few samples, the first soon after the start: some are then decoded.
+        for (at, b) in [0, samples, 0].into_iter().enumerate().take(data.len()) {
+            data[at] = b;
+        }
+        let source = Memory::default()
+            .series("m", &[("a", "1")], 60, &[1.0; 11])
+            .chunks("m", ("a", "2"), vec![chunk(encoding, data)])
+            .source();
+        let engine = Engine::new(all_syntax());
+        for expr in ["m", "sum(rate(m[5m]))", "histogram_quantile(0.9, m)", "avg(m) + sum(m)", "m == m", "m[5m:1m]"] {
+            let (ctx, opts) = (Ctx::unbounded(), QueryOpts::default());
+            let got = block_on(engine.instant(&ctx, &source, expr, 300_000, &opts));
+            prop_assert!(got.is_ok(), "{}", expr);
+        }
+    }
 }
 
 #[test]

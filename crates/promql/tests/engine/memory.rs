@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use dolmen_chunk::encode_floats;
+use dolmen_chunk::{Encoded, encode_floats};
 use dolmen_ctx::Ctx;
 use dolmen_model::{Answer, Completeness, Cover, Labels, Missing, Result, SourceId, TimeRange, Timestamp};
 use dolmen_model::{LabelBlock, Matcher};
@@ -17,8 +17,16 @@ const SAMPLES_PER_CHUNK: usize = 7;
 /// What one replica has of a series.
 struct Replica {
     name: &'static str,
-    t: Vec<Timestamp>,
-    v: Vec<f64>,
+    chunks: Vec<RawChunk>,
+}
+
+impl Replica {
+    fn new(name: &'static str, t: &[Timestamp], v: &[f64]) -> Replica {
+        let mut encoded = Vec::new();
+        encode_floats(t, v, SAMPLES_PER_CHUNK, &mut encoded);
+        let chunk = |c: Encoded| RawChunk { mint: c.mint, maxt: c.maxt, encoding: c.encoding, data: c.data };
+        Replica { name, chunks: encoded.into_iter().map(chunk).collect() }
+    }
 }
 
 /// Float series.
@@ -31,15 +39,21 @@ pub struct Memory {
 impl Memory {
     /// Adds a series `name{label="value",…}` whose samples are `step` seconds apart, from 0.
     pub fn series(mut self, name: &str, labels: &[(&str, &str)], step: i64, values: &[f64]) -> Memory {
-        let t = (0..values.len() as i64).map(|i| i * step * 1000).collect();
-        self.add(name, labels, Replica { name: "", t, v: values.to_vec() });
+        let t: Vec<_> = (0..values.len() as i64).map(|i| i * step * 1000).collect();
+        self.add(name, labels, Replica::new("", &t, values));
         self
     }
 
     /// Adds to a series what a replica has of it: times in seconds, and values.
     pub fn replica(mut self, name: &str, replica: &'static str, samples: &[(i64, f64)]) -> Memory {
-        let (t, v) = samples.iter().map(|(t, v)| (t * 1000, *v)).unzip();
-        self.add(name, &[], Replica { name: replica, t, v });
+        let (t, v): (Vec<_>, Vec<_>) = samples.iter().map(|(t, v)| (t * 1000, *v)).unzip();
+        self.add(name, &[], Replica::new(replica, &t, &v));
+        self
+    }
+
+    /// Adds a series of one label whose chunks are given.
+    pub fn chunks(mut self, name: &str, label: (&str, &str), chunks: Vec<RawChunk>) -> Memory {
+        self.add(name, &[label], Replica { name: "", chunks });
         self
     }
 
@@ -83,22 +97,12 @@ impl Queryable for Memory {
         let mut frames = Vec::new();
         let found = self.series.iter().filter(|(labels, _)| matches(labels, &select.matchers));
         for (ord, (labels, replicas)) in found.enumerate() {
-            let part = |r: &Replica| {
-                let mut encoded = Vec::new();
-                encode_floats(&r.t, &r.v, SAMPLES_PER_CHUNK, &mut encoded);
-                let chunks = encoded.into_iter().map(|c| RawChunk {
-                    mint: c.mint,
-                    maxt: c.maxt,
-                    encoding: c.encoding,
-                    data: c.data,
-                });
-                Part {
-                    source: SourceId::new([r.name]),
-                    masked: Arc::from([]),
-                    chunks: chunks
-                        .filter(|c| c.maxt >= select.range.mint() && c.mint < select.range.maxt())
-                        .collect(),
-                }
+            let wanted = |c: &&RawChunk| c.maxt >= select.range.mint() && c.mint < select.range.maxt();
+            let part = |r: &Replica| Part {
+                source: SourceId::new([r.name]),
+                origin: None,
+                masked: Arc::from([]),
+                chunks: r.chunks.iter().filter(wanted).cloned().collect(),
             };
             frames.push(Ok(Frame::Batch(RawBatch {
                 ord: ord as u64,
