@@ -1,9 +1,11 @@
 //! The accept loop.
 //!
-//! Every connection has a limit on the time of a request head and on silence, there is a limit on connections,
-//! and a shutdown lets running requests finish for as long as the grace period lasts.
+//! HTTP/1.1, and HTTP/2 for those who begin with its preface, on one socket. Every connection has a limit on the
+//! time of a request head and on silence, there is a limit on connections, and a shutdown lets running requests
+//! finish for as long as the grace period lasts: on HTTP/2 clients are told to go away.
 
 use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,15 +15,23 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tower::{Service, ServiceExt};
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::connection::{Watch, Watched, WatchedBody};
+use crate::connection::{Expired, Watch, Watched, WatchedBody};
 use crate::{Listener, Shutdown};
+
+/// Bytes of one HTTP/2 stream that a client may send before they are read.
+const STREAM_WINDOW: u32 = 4 << 20;
+/// Bytes of all HTTP/2 streams of a connection that a client may send before they are read.
+const CONNECTION_WINDOW: u32 = 16 << 20;
+/// Requests that may run at once on one HTTP/2 connection; more wait with the client.
+const STREAMS_MAX: u32 = 256;
+/// How long a connection that is closed for its silence may take to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Limits of a listener.
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +61,6 @@ impl Default for HttpSettings {
 pub async fn serve_http(listener: Listener, router: Router, settings: HttpSettings, shutdown: Shutdown) {
     let router = router.layer(CatchPanicLayer::new());
     let permits = Arc::new(Semaphore::new(settings.max_connections));
-    let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -70,11 +79,11 @@ pub async fn serve_http(listener: Listener, router: Router, settings: HttpSettin
                 continue;
             }
         };
-        let watcher = graceful.watcher();
-        connections.spawn(serve_connection(stream, permit, router.clone(), settings, watcher));
+        connections.spawn(serve_connection(stream, permit, router.clone(), settings, shutdown.clone()));
     }
     drop(listener);
-    if tokio::time::timeout(settings.grace_period, graceful.shutdown()).await.is_err() {
+    let all_closed = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(settings.grace_period, all_closed).await.is_err() {
         tracing::warn!(
             open = connections.len(),
             "grace period is over: closing connections with running requests"
@@ -98,7 +107,7 @@ async fn serve_connection(
     _permit: OwnedSemaphorePermit,
     router: Router,
     settings: HttpSettings,
-    watcher: hyper_util::server::graceful::Watcher,
+    shutdown: Shutdown,
 ) {
     let watch = Watch::new();
     let io = TokioIo::new(Watched { stream, watch: watch.clone() });
@@ -113,15 +122,32 @@ async fn serve_connection(
     let mut builder = auto::Builder::new(TokioExecutor::new());
     // Our own watch takes over from hyper's head timeout, which would also count idle time.
     builder.http1().timer(TokioTimer::new()).header_read_timeout(None);
-    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(128);
-    let connection = watcher.watch(builder.serve_connection(io, service).into_owned());
-    tokio::select! {
-        served = connection => if let Err(e) = served {
-            tracing::debug!(error = %e, "connection");
-        },
-        cause = watch.expired(settings.head_timeout, settings.idle_timeout) => {
-            tracing::debug!(cause, "connection closed");
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_concurrent_streams(STREAMS_MAX);
+    let mut connection = pin!(builder.serve_connection(io, service));
+    let expired = || watch.expired(settings.head_timeout, settings.idle_timeout);
+    let served = tokio::select! {
+        served = connection.as_mut() => served,
+        () = shutdown.wait() => {
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                served = connection.as_mut() => served,
+                _cause = expired() => Ok(()),
+            }
         }
+        cause = expired() => {
+            tracing::debug!(?cause, "connection closed");
+            connection.as_mut().graceful_shutdown();
+            let wait = if cause == Expired::Idle { GOODBYE } else { Duration::ZERO };
+            tokio::time::timeout(wait, connection.as_mut()).await.unwrap_or(Ok(()))
+        }
+    };
+    if let Err(e) = served {
+        tracing::debug!(error = %e, "connection");
     }
 }
 
@@ -130,78 +156,4 @@ async fn respond(mut router: Router, request: Request<Body>) -> Result<Response<
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use axum::routing::get;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-    async fn start(settings: HttpSettings) -> (std::net::SocketAddr, Shutdown, tokio::task::JoinHandle<()>) {
-        let slow = || async {
-            tokio::time::sleep(Duration::from_millis(150)).await;
-            "slow"
-        };
-        let router = Router::new()
-            .route("/", get(|| async { "fast" }))
-            .route("/slow", get(slow))
-            .route("/panic", get(|| async { if true { panic!("on purpose") } else { "" } }));
-        let listener = Listener::bind("--http-address", "127.0.0.1:0").await.unwrap();
-        let (address, shutdown) = (listener.address(), Shutdown::new());
-        let task = tokio::spawn(serve_http(listener, router, settings, shutdown.clone()));
-        (address, shutdown, task)
-    }
-
-    async fn ask(address: std::net::SocketAddr, path: &str) -> String {
-        let mut s = TcpStream::connect(address).await.unwrap();
-        let head = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
-        s.write_all(head.as_bytes()).await.unwrap();
-        let mut text = String::new();
-        s.read_to_string(&mut text).await.unwrap();
-        text
-    }
-
-    #[tokio::test]
-    async fn a_running_request_ends_within_the_grace_period_and_a_panic_is_an_answer() {
-        let (address, shutdown, task) = start(HttpSettings::default()).await;
-        assert!(ask(address, "/").await.ends_with("fast"));
-        assert!(ask(address, "/panic").await.starts_with("HTTP/1.1 500"));
-        let slow = tokio::spawn(async move { ask(address, "/slow").await });
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        shutdown.trigger();
-        assert!(slow.await.unwrap().ends_with("slow"));
-        task.await.unwrap();
-        assert!(TcpStream::connect(address).await.is_err());
-    }
-
-    #[tokio::test]
-    async fn a_grace_period_of_nothing_cuts_requests_off() {
-        let (address, shutdown, task) =
-            start(HttpSettings { grace_period: Duration::ZERO, ..Default::default() }).await;
-        let slow = tokio::spawn(async move { ask(address, "/slow").await });
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        shutdown.trigger();
-        task.await.unwrap();
-        assert_eq!(slow.await.unwrap(), "");
-    }
-
-    #[tokio::test]
-    async fn half_a_head_and_silence_are_closed_and_connections_are_counted() {
-        let settings = HttpSettings {
-            head_timeout: Duration::from_millis(80),
-            idle_timeout: Duration::from_millis(400),
-            max_connections: 1,
-            ..Default::default()
-        };
-        let (address, _shutdown, _task) = start(settings).await;
-        let began = tokio::time::Instant::now();
-        let mut half = TcpStream::connect(address).await.unwrap();
-        half.write_all(b"GET / HT").await.unwrap();
-        // The only place is taken until the half head is given up.
-        assert!(ask(address, "/").await.ends_with("fast"));
-        assert!(began.elapsed() >= Duration::from_millis(80));
-        let mut rest = Vec::new();
-        assert_eq!(half.read_to_end(&mut rest).await.unwrap_or(0), 0);
-        let mut silent = TcpStream::connect(address).await.unwrap();
-        assert_eq!(silent.read_to_end(&mut rest).await.unwrap(), 0);
-        assert!(began.elapsed() >= Duration::from_millis(400));
-    }
-}
+mod tests;
