@@ -3,8 +3,7 @@
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use chrono::DateTime;
-use dolmen_model::{Completeness, Missing, TimeRange};
+use dolmen_model::{Completeness, Missing, TimeRange, Timestamp};
 use futures::stream;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue};
@@ -70,40 +69,27 @@ impl Answer {
 
     /// Says what is missing.
     pub fn lacks(mut self, completeness: &Completeness) -> Answer {
-        self.warnings.extend(completeness.missing.iter().map(missing_text));
+        self.warnings.extend(completeness.missing.iter().map(Missing::to_string));
         self.missing.extend_from_slice(&completeness.missing);
         self
     }
 }
 
-/// `incomplete: SITE: STORE: CAUSE (FROM to TO)`.
-pub(crate) fn missing_text(m: &Missing) -> String {
-    let mut text = String::from("incomplete");
-    for part in [m.site.as_str(), m.store.as_str(), m.cause.as_str()] {
-        if !part.is_empty() {
-            text.push_str(": ");
-            text.push_str(part);
-        }
-    }
-    let at = |ms: i64| DateTime::from_timestamp_millis(ms).map(|t| t.format("%FT%TZ").to_string());
-    if m.range != TimeRange::ALL
-        && let (Some(from), Some(to)) = (at(m.range.mint()), at(m.range.maxt()))
-    {
-        text.push_str(&format!(" ({from} to {to})"));
-    }
-    text
-}
-
-/// `,"completeness":{"complete":false,"missing":[…]}`; times in milliseconds, half-open.
+/// `,"completeness":{"complete":false,"missing":[…]}`; times in milliseconds, both inclusive.
 fn completeness(missing: &[Missing]) -> String {
     let one = |m: &Missing| {
         json!({
             "site": m.site.as_str(), "store": m.store.as_str(), "cause": m.cause,
-            "mint": m.range.mint(), "maxt": m.range.maxt(),
+            "mint": m.range.mint(), "maxt": last(m.range),
         })
     };
     let missing: Vec<_> = missing.iter().map(one).collect();
     format!(",\"completeness\":{}", json!({"complete": false, "missing": missing}))
+}
+
+/// The last millisecond of a range. Where it is open it stays so.
+pub(crate) fn last(range: TimeRange) -> Timestamp {
+    if range.maxt() == Timestamp::MAX { Timestamp::MAX } else { range.maxt() - 1 }
 }
 
 /// What is written next.

@@ -1,5 +1,6 @@
 //! One call into the engine or the stores: its turn, its deadline, its memory, and the word to stop.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dolmen_ctx::{CancelGuard, CancelToken, Ctx};
@@ -33,6 +34,7 @@ impl Call {
             deadline: Some(deadline),
             clock: api.state.clock.clone(),
             cpu: api.state.cpu.clone(),
+            via: Arc::from([]),
         };
         Ok(Call { ctx, queued: began.elapsed(), deadline, _cancel: cancel.guard(), _pass: pass })
     }

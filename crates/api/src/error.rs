@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! bad_data     400  parameters, expressions          timeout      503  deadline passed
-//! bad_data     413  form too large                   unavailable  503  overloaded, or data missing that was required
-//! execution    422  evaluation, limits               internal     500  data could not be read
+//! bad_data     413  form too large                   unavailable  503  overloaded
+//! execution    422  evaluation, limits, data         internal     500  data could not be read
+//!                   missing that was required
 //! canceled     499  client left
 //! ```
 
@@ -47,6 +48,11 @@ impl ApiError {
         ApiError::new(413, "bad_data", format!("the form is larger than {limit} bytes"))
     }
 
+    /// There is no answer that could be given.
+    pub fn execution(text: impl Into<String>) -> ApiError {
+        ApiError::new(422, "execution", text)
+    }
+
     /// The deadline passed.
     pub fn timeout(text: impl Into<String>) -> ApiError {
         ApiError::new(503, "timeout", text)
@@ -61,7 +67,7 @@ impl ApiError {
     pub fn of_query(e: PromqlError) -> ApiError {
         match e.kind {
             PromqlErrorKind::BadData => ApiError::parameter("query", e.text),
-            PromqlErrorKind::Execution | PromqlErrorKind::Limit => ApiError::new(422, "execution", e.text),
+            PromqlErrorKind::Execution | PromqlErrorKind::Limit => ApiError::execution(e.text),
             PromqlErrorKind::Timeout => ApiError::timeout(e.text),
             PromqlErrorKind::Canceled => ApiError::new(499, "canceled", e.text),
             PromqlErrorKind::Internal => ApiError::new(500, "internal", e.text),
@@ -75,8 +81,10 @@ impl From<Error> for ApiError {
         match e.kind() {
             Kind::Canceled => ApiError::new(499, "canceled", text),
             Kind::Timeout => ApiError::timeout(text),
-            Kind::Invalid | Kind::Limit => ApiError::new(422, "execution", text),
-            Kind::Retry | Kind::Halt | Kind::NotFound | Kind::Corrupt => ApiError::new(500, "internal", text),
+            Kind::Invalid | Kind::Limit => ApiError::execution(text),
+            Kind::Retry | Kind::Halt | Kind::NotFound | Kind::Corrupt | Kind::Refused => {
+                ApiError::new(500, "internal", text)
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use dolmen_ctx::Reservation;
-use dolmen_model::{Completeness, Matcher, TimeRange};
+use dolmen_model::{Completeness, Matcher, TimeRange, quote};
 use dolmen_storage::{LabelAsk, Order, Select, Values};
 use smol_str::SmolStr;
 
@@ -13,9 +13,10 @@ use crate::call::Call;
 use crate::error::ApiError;
 use crate::form::{Form, unescape};
 use crate::json::Json;
-use crate::query::{TRUNCATED, check_complete};
+use crate::query::TRUNCATED;
 use crate::state::Api;
-use crate::{MAX_TIME, MIN_TIME, escape, instant};
+use crate::terms::Terms;
+use crate::{MAX_TIME, MIN_TIME, escape};
 
 /// A list of strings.
 struct Strings {
@@ -50,6 +51,8 @@ pub(crate) struct Asked {
     pub sets: Vec<Arc<[Matcher]>>,
     /// Labels that are left out.
     pub without: Arc<[SmolStr]>,
+    /// Whom it is asked of, and what the answer may lack.
+    pub terms: Terms,
 }
 
 impl Asked {
@@ -67,7 +70,8 @@ impl Asked {
             sets.push(matchers.into());
         }
         let without = form.without(&api.state.settings.replica_labels)?.into();
-        Ok(Asked { limit, range: TimeRange::inclusive(start, end), sets, without })
+        let terms = Terms::read(api, form)?;
+        Ok(Asked { limit, range: TimeRange::inclusive(start, end), sets, without, terms })
     }
 
     /// What the stores are asked for.
@@ -84,7 +88,7 @@ impl Asked {
 /// Names of labels.
 pub(crate) async fn names(api: &Api, form: Form) -> Result<Answer, ApiError> {
     let asked = Asked::read(api, &form, ApiError::bad_data)?;
-    let (mut names, lacks) = strings(api, &form, &asked, LabelAsk::Names).await?;
+    let (mut names, lacks) = strings(api, &asked, LabelAsk::Names).await?;
     names.retain(|name| !asked.without.contains(name));
     Ok(answer(api, names, asked.limit)?.lacks(&lacks))
 }
@@ -96,7 +100,7 @@ pub(crate) async fn values(api: &Api, form: Form, segment: &str) -> Result<Answe
     if asked.without.contains(&name) {
         return Ok(Answer::json("[]"));
     }
-    let (values, lacks) = strings(api, &form, &asked, LabelAsk::Values(name)).await?;
+    let (values, lacks) = strings(api, &asked, LabelAsk::Values(name)).await?;
     Ok(answer(api, values, asked.limit)?.lacks(&lacks))
 }
 
@@ -104,7 +108,7 @@ fn label_name(segment: &str) -> Result<SmolStr, ApiError> {
     let bytes = unescape(segment.as_bytes(), false).unwrap_or_else(|| segment.as_bytes().to_vec());
     match std::str::from_utf8(&bytes).map(escape::unescape) {
         Ok(name) if !name.is_empty() => Ok(name.into()),
-        _ => Err(ApiError::bad_data(format!("invalid label name: {}", instant::quote(&bytes)))),
+        _ => Err(ApiError::bad_data(format!("invalid label name: {}", quote(&bytes)))),
     }
 }
 
@@ -118,12 +122,7 @@ fn answer(api: &Api, mut list: Vec<SmolStr>, limit: Option<usize>) -> Result<Ans
     Ok(answer)
 }
 
-async fn strings(
-    api: &Api,
-    form: &Form,
-    asked: &Asked,
-    ask: LabelAsk,
-) -> Result<(Vec<SmolStr>, Completeness), ApiError> {
+async fn strings(api: &Api, asked: &Asked, ask: LabelAsk) -> Result<(Vec<SmolStr>, Completeness), ApiError> {
     let call = Call::begin(api, None).await?;
     let mut lacks = Completeness::complete();
     let Some(range) = asked.range else { return Ok((Vec::new(), lacks)) };
@@ -132,14 +131,14 @@ async fn strings(
     let mut all = BTreeSet::new();
     for matchers in sets {
         let select = asked.select(range, matchers);
-        let work = api.state.queryable.labels(&call.ctx, &select, ask.clone());
+        let work = asked.terms.queryable.labels(&call.ctx, &select, ask.clone());
         let found = call.run(async { Ok(work.await?) }).await?;
         lacks.merge(found.completeness);
         if sets.len() == 1 {
-            return check_complete(form, &lacks).map(|()| (found.value, lacks));
+            return asked.terms.check(&lacks).map(|()| (found.value, lacks));
         }
         all.extend(found.value);
     }
-    check_complete(form, &lacks)?;
+    asked.terms.check(&lacks)?;
     Ok((all.into_iter().collect(), lacks))
 }

@@ -18,6 +18,17 @@ struct RequestLabels {
     code: u16,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AnswerLabels {
+    complete: &'static str,
+}
+
+impl AnswerLabels {
+    fn of(complete: bool) -> AnswerLabels {
+        AnswerLabels { complete: if complete { "true" } else { "false" } }
+    }
+}
+
 /// Figures of the query API. Clones are one.
 #[derive(Clone, Debug)]
 pub struct ApiMetrics {
@@ -25,7 +36,7 @@ pub struct ApiMetrics {
     pub(crate) running: Gauge,
     pub(crate) waiting: Gauge,
     pub(crate) refused: Counter,
-    pub(crate) incomplete: Counter,
+    answers: Family<AnswerLabels, Counter>,
 }
 
 impl ApiMetrics {
@@ -37,8 +48,11 @@ impl ApiMetrics {
             running: Gauge::default(),
             waiting: Gauge::default(),
             refused: Counter::default(),
-            incomplete: Counter::default(),
+            answers: Family::default(),
         };
+        for complete in [true, false] {
+            drop(m.answers.get_or_create(&AnswerLabels::of(complete)));
+        }
         drop(m.seconds.get_or_create(&RequestLabels { kind: "query", code: 200 }));
         let text = "Time from a query's head to the first piece of its answer";
         registry.register("dolmen_query_seconds", text, m.seconds.clone());
@@ -46,9 +60,14 @@ impl ApiMetrics {
         registry.register("dolmen_query_waiting", "Queries that wait for their turn", m.waiting.clone());
         let text = "Queries refused because too many waited already";
         registry.register("dolmen_query_refused", text, m.refused.clone());
-        let text = "Answers that lacked data and said so";
-        registry.register("dolmen_query_incomplete", text, m.incomplete.clone());
+        let text = "Answers with data, by whether they were complete; those that were not said so";
+        registry.register("dolmen_answers", text, m.answers.clone());
         m
+    }
+
+    /// An answer with data goes out.
+    pub(crate) fn answer(&self, complete: bool) {
+        self.answers.get_or_create(&AnswerLabels::of(complete)).inc();
     }
 
     /// Starts the time of a request.

@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 use dolmen_ctx::Reservation;
 use dolmen_promql::{QueryOpts, QueryResult};
 
-use crate::answer::{Answer, Feed, missing_text};
+use crate::answer::{Answer, Feed};
 use crate::call::Call;
 use crate::error::ApiError;
 use crate::form::Form;
 use crate::json::Json;
 use crate::state::Api;
+use crate::terms::Terms;
 use crate::value::{self, ValueFeed};
 
 /// From here on the log names a query.
@@ -28,12 +29,13 @@ pub(crate) async fn query(api: &Api, form: Form) -> Result<Answer, ApiError> {
     let t = form.time("time", api.state.clock.now())?;
     let timeout = form.timeout()?;
     let opts = options(api, &form)?;
+    let terms = Terms::read(api, &form)?;
     let expr = form.first("query");
     let call = Call::begin(api, timeout).await?;
     let slow = Slow { expr, began: Instant::now() };
-    let work = api.state.evaluator.instant(&call.ctx, &api.state.queryable, expr, t, &opts);
+    let work = api.state.evaluator.instant(&call.ctx, &terms.queryable, expr, t, &opts);
     let result = call.run(async { work.await.map_err(ApiError::of_query) }).await?;
-    answer(api, &form, &call, result, limit, slow.began.elapsed())
+    answer(api, &form, &terms, &call, result, limit, slow.began.elapsed())
 }
 
 /// The values of an expression over a range of time.
@@ -58,14 +60,15 @@ pub(crate) async fn query_range(api: &Api, form: Form) -> Result<Answer, ApiErro
     }
     let timeout = form.timeout()?;
     let opts = options(api, &form)?;
+    let terms = Terms::read(api, &form)?;
     let expr = form.first("query");
     let call = Call::begin(api, timeout).await?;
     let slow = Slow { expr, began: Instant::now() };
     // Steps below a millisecond are one: samples have no finer times.
     let step = (step / MS).max(1);
-    let work = api.state.evaluator.range(&call.ctx, &api.state.queryable, expr, start, end, step, &opts);
+    let work = api.state.evaluator.range(&call.ctx, &terms.queryable, expr, start, end, step, &opts);
     let result = call.run(async { work.await.map_err(ApiError::of_query) }).await?;
-    answer(api, &form, &call, result, limit, slow.began.elapsed())
+    answer(api, &form, &terms, &call, result, limit, slow.began.elapsed())
 }
 
 /// Exemplars are not kept: the question is checked, the answer is empty.
@@ -126,13 +129,14 @@ impl Feed for Sent {
 fn answer(
     api: &Api,
     form: &Form,
+    terms: &Terms,
     call: &Call,
     result: QueryResult,
     limit: Option<usize>,
     took: Duration,
 ) -> Result<Answer, ApiError> {
     let QueryResult { mut value, mut warnings, infos, completeness } = result;
-    check_complete(form, &completeness)?;
+    terms.check(&completeness)?;
     if limit.is_some_and(|limit| value::truncate(&mut value, limit)) {
         warnings.push(TRUNCATED.to_owned());
     }
@@ -142,16 +146,6 @@ fn answer(
     let after = if form.first("stats").is_empty() { "}".to_owned() } else { stats(call.queued, took) };
     let answer = Answer { before, after, warnings, infos, ..Answer::new(Sent { value: feed, _held: held }) };
     Ok(answer.lacks(&completeness))
-}
-
-/// With `partial_response=false` an answer that lacks something is an error.
-pub(crate) fn check_complete(form: &Form, lacks: &dolmen_model::Completeness) -> Result<(), ApiError> {
-    match lacks.missing.first() {
-        Some(missing) if !form.boolean("partial_response", true)? => {
-            Err(ApiError::overloaded(missing_text(missing)))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// `,"stats":{…}}`: times in seconds.

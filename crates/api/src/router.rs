@@ -15,7 +15,10 @@ use crate::answer::Answer;
 use crate::error::ApiError;
 use crate::form::Form;
 use crate::state::{Api, ApiState};
-use crate::{metadata, query, series, status};
+use crate::{metadata, query, series, status, stores};
+
+/// The kinds of requests that are answered from what stores hold.
+const DATA: [&str; 5] = ["query", "query_range", "series", "labels", "label_values"];
 
 /// The routes below `/api`. Paths that are not known there are answered 404; other routers may add more.
 pub fn router(state: Arc<ApiState>) -> Router {
@@ -46,6 +49,7 @@ pub fn router(state: Arc<ApiState>) -> Router {
             "/api/v1/format_query",
             asked(&api, "format_query", |api, form| async move { query::format(&api, &form) }),
         )
+        .route("/api/v1/stores", told(&api, stores::list))
         .route("/api/v1/status/buildinfo", told(&api, status::buildinfo))
         .route("/api/v1/status/runtimeinfo", told(&api, status::runtimeinfo))
         .route("/api/v1/status/flags", told(&api, status::flags))
@@ -108,8 +112,8 @@ async fn timed(
     let timer = api.state.metrics.begin(kind);
     let answer = match work.await {
         Ok(answer) => {
-            if !answer.missing.is_empty() {
-                api.state.metrics.incomplete.inc();
+            if DATA.contains(&kind) {
+                api.state.metrics.answer(answer.missing.is_empty());
             }
             answer.into_response()
         }
@@ -136,7 +140,7 @@ async fn cors(request: Request, next: Next) -> Response {
         (header::ACCESS_CONTROL_ALLOW_HEADERS, "Accept, Authorization, Content-Type, Origin"),
         (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, OPTIONS"),
         (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
-        (header::ACCESS_CONTROL_EXPOSE_HEADERS, "Date"),
+        (header::ACCESS_CONTROL_EXPOSE_HEADERS, "Date, Dolmen-Complete"),
     ] {
         answer.headers_mut().insert(name, HeaderValue::from_static(value));
     }

@@ -1,10 +1,11 @@
 //! `series`: label sets of the series that match.
 
 use std::num::NonZeroU64;
+use std::sync::Arc;
 
 use dolmen_ctx::offload;
 use dolmen_model::{Completeness, LabelsRef};
-use dolmen_storage::{Frame, RawBatch, Select};
+use dolmen_storage::{Frame, Queryable, RawBatch, Select};
 use futures::StreamExt;
 
 use crate::answer::{Answer, Feed};
@@ -13,7 +14,7 @@ use crate::error::ApiError;
 use crate::form::Form;
 use crate::json::Json;
 use crate::metadata::Asked;
-use crate::query::{TRUNCATED, check_complete};
+use crate::query::TRUNCATED;
 use crate::state::Api;
 
 /// Label sets as they came, and the order in which they go out. The batches keep their memory reserved.
@@ -76,10 +77,10 @@ pub(crate) async fn series(api: &Api, form: Form) -> Result<Answer, ApiError> {
             // One more than wanted tells that there is more.
             let limit = asked.limit.and_then(|n| NonZeroU64::new(n as u64 + 1));
             let select = Select { limit, ..asked.select(range, matchers) };
-            lacks.merge(call.run(collect(api, &call, &select, &mut batches)).await?);
+            lacks.merge(call.run(collect(&asked.terms.queryable, &call, &select, &mut batches)).await?);
         }
     }
-    check_complete(&form, &lacks)?;
+    asked.terms.check(&lacks)?;
     let mut sets = LabelSets::new(batches);
     if asked.sets.len() > 1 {
         sets = offload(&call.ctx.cpu, move || sets.sorted()).await?;
@@ -92,24 +93,24 @@ pub(crate) async fn series(api: &Api, form: Form) -> Result<Answer, ApiError> {
 }
 
 async fn collect(
-    api: &Api,
+    queryable: &Arc<dyn Queryable>,
     call: &Call,
     select: &Select,
     batches: &mut Vec<RawBatch>,
 ) -> Result<Completeness, ApiError> {
-    let mut stream = api.state.queryable.select(&call.ctx, select).await?;
+    let mut stream = queryable.select(&call.ctx, select).await?;
+    let wanted = select.limit.map_or(u64::MAX, NonZeroU64::get);
     let mut found = 0;
     while let Some(frame) = stream.next().await {
         call.ctx.check()?;
         match frame? {
             Frame::End(lacks) => return Ok(lacks),
+            // Past the limit nothing is kept, but the end is waited for: it alone tells whether a store lacks
+            // series that would stand among those wanted.
+            Frame::Batch(_) if found >= wanted => {}
             Frame::Batch(batch) => {
                 found += batch.series.len() as u64;
                 batches.push(batch);
-                if select.limit.is_some_and(|limit| found >= limit.get()) {
-                    // The rest is not wanted; what it might lack neither.
-                    return Ok(Completeness::complete());
-                }
             }
         }
     }

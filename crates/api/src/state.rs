@@ -10,7 +10,7 @@ use dolmen_storage::Queryable;
 use smol_str::SmolStr;
 
 use crate::gate::Gate;
-use crate::{ApiMetrics, Evaluator};
+use crate::{ApiMetrics, Evaluator, Stores};
 
 /// What the API answers from.
 pub struct ApiState {
@@ -18,6 +18,8 @@ pub struct ApiState {
     pub evaluator: Arc<dyn Evaluator>,
     /// Holds the series.
     pub queryable: Arc<dyn Queryable>,
+    /// The stores among which `queryable` chooses, where these are other processes.
+    pub stores: Option<Arc<dyn Stores>>,
     /// How it answers.
     pub settings: ApiSettings,
     /// The time of day.
@@ -34,6 +36,8 @@ pub struct ApiSettings {
     /// Labels that tell replicas apart, unless `replicaLabels[]` names others: `--query.replica-label`.
     /// The label `dolmen` is always one more.
     pub replica_labels: Vec<SmolStr>,
+    /// Whether an answer may lack something, unless `partial_response` says: `--[no-]query.partial-response`.
+    pub partial_response: bool,
     /// Longest time a query may take; the parameter `timeout` only shortens it: `--query.timeout`.
     pub timeout: Duration,
     /// Most queries at once: `--query.max-concurrent`.
@@ -62,6 +66,7 @@ impl Default for ApiSettings {
     fn default() -> ApiSettings {
         ApiSettings {
             replica_labels: Vec::new(),
+            partial_response: true,
             timeout: Duration::from_secs(120),
             max_concurrent: 20,
             max_waiting: 1000,

@@ -1,6 +1,6 @@
 //! An engine that answers by script, a store in memory, and a client.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -9,6 +9,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
 use dolmen_ctx::{CancelToken, Ctx, InlineCpu, ManualClock};
+use dolmen_fanout::Fanout;
 use dolmen_model::{
     Answer, Completeness, Cover, LabelBlockBuilder, Labels, MatchOp, Matcher, Missing, Result, TimeRange,
     Timestamp,
@@ -23,7 +24,7 @@ use prometheus_client::registry::Registry;
 use smol_str::SmolStr;
 use tower::ServiceExt;
 
-use crate::{ApiMetrics, ApiSettings, ApiState, Evaluator, router};
+use crate::{ApiMetrics, ApiSettings, ApiState, Evaluator, StoreStatus, Stores, router};
 
 /// The clock's time.
 pub const NOW: Timestamp = 1_795_385_895_000;
@@ -55,7 +56,13 @@ impl Drop for Dropped {
 }
 
 impl FakeEngine {
-    async fn answer(&self, ctx: &Ctx, expr: &str) -> Result<QueryResult, PromqlError> {
+    async fn answer(
+        &self,
+        ctx: &Ctx,
+        queryable: &Arc<dyn Queryable>,
+        expr: &str,
+        t: Timestamp,
+    ) -> Result<QueryResult, PromqlError> {
         self.begun.fetch_add(1, Ordering::SeqCst);
         let e = |kind, text: &str| Err(PromqlError { kind, text: text.to_owned() });
         let value = match expr {
@@ -70,6 +77,12 @@ impl FakeEngine {
                 *self.canceled.lock() = Some(ctx.cancel.clone());
                 let _dropped = Dropped(self.dropped.clone());
                 std::future::pending().await
+            }
+            // The names of all metrics there are.
+            "names" => {
+                let ask = LabelAsk::Values("__name__".into());
+                let found = queryable.labels(ctx, &Select::new(TimeRange::ALL, []), ask).await?;
+                Value::String(t, found.value.join(","))
             }
             "1+1" => Value::Scalar(NOW, 2.0),
             _ => self.value.lock().clone().unwrap_or(Value::Vector(Vec::new())),
@@ -90,19 +103,19 @@ impl Evaluator for FakeEngine {
     async fn instant(
         &self,
         ctx: &Ctx,
-        _queryable: &Arc<dyn Queryable>,
+        queryable: &Arc<dyn Queryable>,
         expr: &str,
         t: Timestamp,
         opts: &QueryOpts,
     ) -> Result<QueryResult, PromqlError> {
         *self.seen.lock() = Some((opts.clone(), t, t, 0));
-        self.answer(ctx, expr).await
+        self.answer(ctx, queryable, expr, t).await
     }
 
     async fn range(
         &self,
         ctx: &Ctx,
-        _queryable: &Arc<dyn Queryable>,
+        queryable: &Arc<dyn Queryable>,
         expr: &str,
         start: Timestamp,
         end: Timestamp,
@@ -119,7 +132,7 @@ impl Evaluator for FakeEngine {
         match expr {
             "up[5m]" => no("range vector"),
             "\"x\"" => no("string"),
-            _ => self.answer(ctx, expr).await,
+            _ => self.answer(ctx, queryable, expr, start).await,
         }
     }
 
@@ -178,8 +191,8 @@ impl MemQueryable {
 
 #[async_trait]
 impl Queryable for MemQueryable {
-    fn cover(&self, _select: &Select) -> Cover {
-        Cover::default()
+    fn cover(&self, select: &Select) -> Cover {
+        Cover { range: Some(select.range), ..Cover::default() }
     }
 
     async fn select(&self, ctx: &Ctx, select: &Select) -> Result<FrameStream> {
@@ -218,7 +231,7 @@ impl Queryable for MemQueryable {
 
 /// One store of one site that is away.
 pub fn store_away() -> Completeness {
-    let range = TimeRange::new(1_795_384_200_000, 1_795_385_895_000).unwrap();
+    let range = TimeRange::inclusive(1_795_384_200_000, 1_795_385_895_000).unwrap();
     let missing = Missing {
         site: "dc-b".into(),
         store: "10.0.0.7:10901".into(),
@@ -231,6 +244,29 @@ pub fn store_away() -> Completeness {
 /// A series of a matrix.
 pub fn series(labels: &[(&str, &str)], floats: Vec<(Timestamp, f64)>) -> Series {
     Series { labels: Labels::from_pairs(labels.iter().copied()), floats, histograms: Vec::new() }
+}
+
+/// Stores by address, of which each query asks those whose address passes.
+pub struct FakeStores {
+    /// How they are.
+    pub list: Vec<StoreStatus>,
+    /// What each holds.
+    pub data: BTreeMap<&'static str, Arc<dyn Queryable>>,
+}
+
+impl Stores for FakeStores {
+    fn list(&self) -> Vec<StoreStatus> {
+        self.list.clone()
+    }
+
+    fn only(&self, sets: &[Arc<[Matcher]>]) -> Arc<dyn Queryable> {
+        let passes = |name: &str| {
+            let address = |m: &Matcher| m.matches(if m.name() == "__address__" { name } else { "" });
+            sets.iter().any(|set| set.iter().all(address))
+        };
+        let chosen = self.data.iter().filter(|(name, _)| passes(name)).map(|(_, q)| q.clone());
+        Arc::new(Fanout::new(chosen.collect::<Vec<_>>()))
+    }
 }
 
 /// The whole: engine, store, router.
@@ -247,11 +283,21 @@ pub struct World {
 
 impl World {
     pub fn new(engine: FakeEngine, store: MemQueryable, settings: ApiSettings) -> World {
+        World::over(engine, store, None, settings)
+    }
+
+    pub fn over(
+        engine: FakeEngine,
+        store: MemQueryable,
+        stores: Option<Arc<dyn Stores>>,
+        settings: ApiSettings,
+    ) -> World {
         let (engine, store, mut registry) = (Arc::new(engine), Arc::new(store), Registry::default());
         let metrics = ApiMetrics::new(&mut registry);
         let state = ApiState {
             evaluator: engine.clone(),
             queryable: store.clone(),
+            stores,
             settings,
             clock: Arc::new(ManualClock::new(NOW)),
             cpu: Arc::new(InlineCpu),
