@@ -28,6 +28,7 @@ pub struct Gateway {
     ctx: Ctx,
     store: BucketStore,
     interval: Duration,
+    external: Labels,
     metrics: GatewayMetrics,
     /// When the last look at the bucket began that did not fail.
     seen: watch::Sender<Option<Instant>>,
@@ -66,9 +67,10 @@ impl Gateway {
         };
         let fetcher = Fetcher::new(bucket.store_for("fetcher"), fetching, fetcher);
         let reading = bucket.store_for("gateway");
-        let store = BucketStore::new(reading, fetcher, disk, settings.store, metrics.store.clone());
+        let store = BucketStore::new(reading, fetcher, disk, settings.store.clone(), metrics.store.clone());
         let (seen, _) = watch::channel(None);
-        Arc::new(Gateway { ctx, store, interval: settings.interval, metrics, seen })
+        let GatewaySettings { interval, external, .. } = settings;
+        Arc::new(Gateway { ctx, store, interval, external, metrics, seen })
     }
 
     /// The blocks that are served, to be asked; and what may be in the bucket without our knowing.
@@ -78,6 +80,11 @@ impl Gateway {
         let mut all = self.store.queryables();
         all.extend(unseen.map(|absent| Arc::new(absent) as Arc<dyn Queryable>));
         all
+    }
+
+    /// How often the bucket is looked at.
+    pub fn interval(&self) -> Duration {
+        self.interval
     }
 
     /// When the last look at the bucket began that did not fail.
@@ -101,7 +108,7 @@ impl Gateway {
         };
         Some(Absent {
             range: TimeRange::new(mint, Timestamp::MAX)?,
-            external: Labels::empty(),
+            external: self.external.clone(),
             error: Error::new(
                 Kind::Retry,
                 format!("the bucket was {why}: it may hold blocks that are not known here"),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use dolmen_bucketstore::BucketStoreSettings;
+use dolmen_model::Labels;
 
 /// How a gateway behaves.
 #[derive(Clone, Debug)]
@@ -12,6 +13,8 @@ pub struct GatewaySettings {
     pub interval: Duration,
     /// How blocks are served.
     pub store: BucketStoreSettings,
+    /// Labels of all blocks that may be in the bucket without our knowing; empty where these may be anybody's.
+    pub external: Labels,
     /// Small objects that are fetched at once.
     pub fetch_at_once: usize,
 }
@@ -19,6 +22,11 @@ pub struct GatewaySettings {
 impl GatewaySettings {
     /// With index-headers and metas cached in `dir`.
     pub fn new(dir: PathBuf, interval: Duration) -> GatewaySettings {
-        GatewaySettings { interval, store: BucketStoreSettings::new(dir), fetch_at_once: 32 }
+        GatewaySettings {
+            interval,
+            store: BucketStoreSettings::new(dir),
+            external: Labels::empty(),
+            fetch_at_once: 32,
+        }
     }
 }
