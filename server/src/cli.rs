@@ -37,6 +37,8 @@ pub enum Command {
     /// Answers queries over the blocks in the bucket.
     #[command(alias = "store")]
     Gateway(flags::Gateway),
+    /// Answers queries over stores in other processes, of both datacenters.
+    Query(flags::Querying),
     /// Compacts the blocks in the bucket: one run, or again and again with --wait.
     Compact(flags::Compact),
     /// Answers queries over directories of Prometheus blocks, and writes nothing into them.

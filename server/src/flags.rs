@@ -14,7 +14,7 @@ pub struct Listen {
     /// Where HTTP is served; port 0 picks one.
     #[arg(long = "http-address", default_value = "0.0.0.0:10902", value_name = "HOST:PORT")]
     pub http_address: Address,
-    /// Where gRPC will be served.
+    /// Where gRPC (the StoreAPI) is served; port 0 picks one.
     #[arg(long = "grpc-address", default_value = "0.0.0.0:10901", value_name = "HOST:PORT")]
     pub grpc_address: Address,
     /// How long a stop waits for requests that are under way.
@@ -53,6 +53,15 @@ pub struct Query {
     /// Label that tells replicas apart; repeatable, '' for none.
     #[arg(long = "query.replica-label", default_value = "prometheus_replica", value_name = "NAME")]
     pub replica_labels: Vec<String>,
+    /// External label whose value is the datacenter of a store.
+    #[arg(long = "query.site-label", default_value = "site", value_name = "NAME")]
+    pub site_label: String,
+    /// Answers that lack data come with a warning. The default; a request's partial_response overrides it.
+    #[arg(long = "query.partial-response", overrides_with = "no_partial_response")]
+    pub partial_response: bool,
+    /// Answers that lack data are errors.
+    #[arg(long = "no-query.partial-response")]
+    pub no_partial_response: bool,
     /// Longest time a query may take.
     #[arg(long = "query.timeout", default_value = "2m", value_name = "DURATION")]
     pub timeout: Millis,
@@ -71,6 +80,17 @@ pub struct Query {
     /// Feature to switch on, by Prometheus' name; repeatable, or separated by commas.
     #[arg(long = "enable-feature", value_name = "NAME", value_delimiter = ',')]
     pub features: Vec<String>,
+}
+
+/// Which stores in other processes are asked.
+#[derive(Args, Debug, Clone)]
+pub struct Stores {
+    /// gRPC address of a store: another Dolmen or a Thanos component; repeatable.
+    #[arg(long = "endpoint", value_name = "HOST:PORT")]
+    pub endpoints: Vec<String>,
+    /// A store that sends nothing for so long is gone; its data is missing in the answer, which says so.
+    #[arg(long = "store.response-timeout", default_value = "3s", value_name = "DURATION")]
+    pub response_timeout: Millis,
 }
 
 /// How samples are taken.
@@ -140,6 +160,8 @@ pub struct Serve {
     pub sync: Sync,
     #[command(flatten)]
     pub compaction: Compaction,
+    #[command(flatten)]
+    pub stores: Stores,
     /// Where everything is kept: wal/, and bucket/ unless another bucket is configured.
     #[arg(long = "data-dir", default_value = "./dolmen-data", value_name = "DIR")]
     pub data_dir: PathBuf,
@@ -191,6 +213,20 @@ pub struct Gateway {
     #[command(flatten)]
     pub sync: Sync,
     /// Where index-headers are cached.
+    #[arg(long = "data-dir", default_value = "./data", value_name = "DIR")]
+    pub data_dir: PathBuf,
+}
+
+/// `query`.
+#[derive(Args, Debug)]
+pub struct Querying {
+    #[command(flatten)]
+    pub listen: Listen,
+    #[command(flatten)]
+    pub query: Query,
+    #[command(flatten)]
+    pub stores: Stores,
+    /// Where it is remembered what stores said of themselves.
     #[arg(long = "data-dir", default_value = "./data", value_name = "DIR")]
     pub data_dir: PathBuf,
 }

@@ -20,6 +20,7 @@ fn main() -> ExitCode {
             Command::Serve(flags) => role::serve::run(flags, cli.given),
             Command::Receive(flags) => role::receive::run(flags, cli.given),
             Command::Gateway(flags) => role::gateway::run(flags, cli.given),
+            Command::Query(flags) => role::query::run(flags, cli.given),
             Command::Compact(flags) => role::compact::run(flags),
             Command::Open(flags) => role::open::run(flags, cli.given),
             Command::Tools(tool) => tools::run(tool),

@@ -3,6 +3,7 @@
 pub mod compact;
 pub mod gateway;
 pub mod open;
+pub mod query;
 pub mod receive;
 pub mod serve;
 
@@ -13,4 +14,6 @@ mod compaction;
 mod door;
 mod members;
 mod stage;
+mod store_api;
+mod stores;
 mod writes;

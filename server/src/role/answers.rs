@@ -4,19 +4,33 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Router;
-use dolmen_api::{ApiMetrics, ApiSettings, ApiState};
+use dolmen_api::{ApiMetrics, ApiSettings, ApiState, Stores};
 use dolmen_promql::{Engine, EngineSettings, Features};
 use dolmen_storage::Queryable;
 use smol_str::SmolStr;
 
 use super::stage::{REVISION, Stage};
+use super::stores::AllStores;
 use crate::flags;
 use crate::page;
 
-/// Routes that answer over what `queryable` holds. `given` is the command line, as `status/flags` shows it.
+/// What is asked.
+pub struct Answering {
+    queryable: Arc<dyn Queryable>,
+    stores: Arc<dyn Stores>,
+}
+
+impl Answering {
+    /// All of these stores, or those that a request names.
+    pub fn over(stores: AllStores) -> Answering {
+        Answering { queryable: stores.queryable(), stores: Arc::new(stores) }
+    }
+}
+
+/// Routes that answer over what is asked. `given` is the command line, as `status/flags` shows it.
 pub fn router(
     stage: &Stage,
-    queryable: Arc<dyn Queryable>,
+    answering: Answering,
     query: &flags::Query,
     given: BTreeMap<String, String>,
 ) -> Router {
@@ -33,6 +47,7 @@ pub fn router(
         max_concurrent: query.max_concurrent,
         max_memory: query.max_memory.0,
         lookback_ms: query.lookback.0,
+        partial_response: !query.no_partial_response,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         revision: REVISION.to_owned(),
         flags: given,
@@ -41,7 +56,8 @@ pub fn router(
     };
     let state = ApiState {
         evaluator: Arc::new(engine),
-        queryable,
+        queryable: answering.queryable,
+        stores: Some(answering.stores),
         settings,
         clock: stage.clock.clone(),
         cpu: stage.cpu.clone(),

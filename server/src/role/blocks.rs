@@ -6,7 +6,7 @@ use std::sync::Arc;
 use dolmen_bucket::Bucket;
 use dolmen_fetcher::FetcherMetrics;
 use dolmen_gateway::{Gateway, GatewayMetrics, GatewaySettings};
-use dolmen_model::Context;
+use dolmen_model::{Context, Labels};
 use tokio::task::JoinHandle;
 
 use super::stage::Stage;
@@ -19,16 +19,17 @@ pub struct Blocks {
     pub gateway: Arc<Gateway>,
 }
 
-/// The blocks of a bucket; index-headers are cached in `dir`. `fetcher` counts what it finds there.
+/// The blocks of a bucket; index-headers are cached in `dir`. All blocks are taken to have the labels `external`. `fetcher` counts what it finds there.
 pub fn open(
     stage: &Stage,
     bucket: &Bucket,
     dir: &Path,
     sync: &flags::Sync,
+    external: Labels,
     fetcher: FetcherMetrics,
 ) -> Result<Blocks, Exit> {
     stage.disk.create_dir_all(dir).context(format_args!("make {}", dir.display()))?;
-    let settings = GatewaySettings::new(dir.to_owned(), sync.interval.std());
+    let settings = GatewaySettings { external, ..GatewaySettings::new(dir.to_owned(), sync.interval.std()) };
     let metrics = stage.metrics.register(GatewayMetrics::new);
     let ctx = stage.ctx("gateway");
     Ok(Blocks { gateway: Gateway::open(ctx, stage.disk.clone(), bucket, settings, fetcher, metrics) })

@@ -19,7 +19,7 @@ pub fn run(flags: flags::Compact) -> Outcome {
 async fn compact(flags: flags::Compact) -> Outcome {
     // One run beside another role of this machine needs no port of its own.
     let stage = match flags.wait {
-        true => Stage::set("compact", &flags.listen).await?,
+        true => Stage::set_without_grpc("compact", &flags.listen).await?,
         false => Stage::without_socket("compact", &flags.listen)?,
     };
     let settings = compaction::settings(&flags.data_dir, &flags.compaction)?;
@@ -36,7 +36,7 @@ async fn compact(flags: flags::Compact) -> Outcome {
         };
     }
     let work = tokio::spawn(compactor.run(stage.shutdown.clone()));
-    stage.play(Router::new(), &flags.data_dir.display().to_string(), None).await?;
+    stage.play(Router::new(), Router::new(), &flags.data_dir.display().to_string(), None).await?;
     stage::join(work).await
 }
 

@@ -10,7 +10,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::StatusCode;
-use axum::http::header::RETRY_AFTER;
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::response::{IntoResponse, Response};
 use dolmen_service::{HttpSettings, Listener, Readiness, Shutdown, serve_http};
 use tokio::task::JoinHandle;
@@ -18,6 +18,9 @@ use tower::ServiceExt;
 
 /// Seconds after which who was refused may come again.
 const RETRY_SECONDS: &str = "2";
+
+/// The content type of gRPC begins with this.
+const GRPC: &[u8] = b"application/grpc";
 
 /// How often it is looked whether the last request is answered.
 const DRAIN_POLL: Duration = Duration::from_millis(10);
@@ -100,7 +103,12 @@ async fn answer(inside: Arc<Inside>, request: Request<Body>) -> Response {
             Err(never) => match never {},
         },
         None => {
-            let text = format!("not ready: {}\n", inside.readiness.reasons().join("; "));
+            // A gRPC client takes a body for a broken answer, and the bare code for "come again".
+            let grpc = request.headers().get(CONTENT_TYPE).is_some_and(|v| v.as_bytes().starts_with(GRPC));
+            let text = match grpc {
+                true => String::new(),
+                false => format!("not ready: {}\n", inside.readiness.reasons().join("; ")),
+            };
             (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, RETRY_SECONDS)], text).into_response()
         }
     }

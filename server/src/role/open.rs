@@ -1,12 +1,13 @@
 //! `dolmen open DIR…`: answers over directories of Prometheus blocks.
 
-use std::sync::Arc;
-
 use dolmen_bucketstore::open_directories;
-use dolmen_fanout::Fanout;
+use dolmen_model::Labels;
 
+use super::answers::Answering;
+use super::members::Members;
 use super::stage::Stage;
-use super::{answers, stage};
+use super::stores::{AllStores, Own};
+use super::{answers, stage, store_api};
 use crate::cli::Given;
 use crate::exit::{Exit, Outcome};
 use crate::flags;
@@ -27,7 +28,11 @@ async fn open(flags: flags::Open, given: Given) -> Outcome {
         tracing::error!(block = %path.display(), error = %why, "block cannot be read; answers of its time say so");
     }
     tracing::info!(blocks = opened.blocks.len() - opened.broken.len(), "opened");
-    let router = answers::router(&stage, Arc::new(Fanout::new(opened.blocks)), &flags.query, given);
+    let members = Members { blocks: opened.blocks, ..Members::default() };
+    let own = Own::new(&stage, "store", &flags.query, Labels::empty(), members);
+    let grpc = store_api::own_router(&stage, &own, &flags.query);
+    let stores = AllStores::new(&stage, own, None);
+    let router = answers::router(&stage, Answering::over(stores), &flags.query, given);
     let data = flags.dirs.iter().map(|d| d.display().to_string()).collect::<Vec<_>>().join(",");
-    stage.play(router, &data, None).await
+    stage.play(router, grpc, &data, None).await
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use axum::Router;
 use dolmen_ctx::{Budget, CancelToken, Clock, Cpu, Ctx, Disk, RealDisk, SystemClock};
 use dolmen_service::{Gate, HttpSettings, Listener, Logs, Metrics, Readiness, Shutdown, probes};
+use smol_str::SmolStr;
 
 use super::door::Door;
 use crate::exit::{Exit, Outcome};
@@ -40,7 +41,10 @@ pub struct Stage {
     pub disk: Arc<dyn Disk>,
     /// Where kernels run.
     pub cpu: Arc<dyn Cpu>,
+    /// This process, by chance: other Dolmens know it again.
+    pub instance: SmolStr,
     http: Option<Door>,
+    grpc: Option<Door>,
     starting: Gate,
     settings: HttpSettings,
 }
@@ -54,8 +58,15 @@ pub fn run<F: Future<Output = Outcome>>(log: &flags::Log, role: impl FnOnce() ->
 }
 
 impl Stage {
-    /// Opens the HTTP socket before anything is touched on disk.
+    /// Opens the sockets of HTTP and gRPC before anything is touched on disk.
     pub async fn set(role: &'static str, listen: &flags::Listen) -> Result<Stage, Exit> {
+        let mut stage = Stage::set_without_grpc(role, listen).await?;
+        stage.grpc = Some(stage.door("--grpc-address", &listen.grpc_address).await?);
+        Ok(stage)
+    }
+
+    /// The same for a role that serves no StoreAPI.
+    pub async fn set_without_grpc(role: &'static str, listen: &flags::Listen) -> Result<Stage, Exit> {
         let listener = bind("--http-address", &listen.http_address).await?;
         let mut stage = Stage::without_socket(role, listen)?;
         let probes = probes(stage.readiness.clone(), stage.metrics.clone());
@@ -71,6 +82,7 @@ impl Stage {
         let readiness = Readiness::new();
         let settings = HttpSettings { grace_period: listen.grace.std(), ..HttpSettings::default() };
         let starting = readiness.gate("starting");
+        let instance = instance()?;
         Ok(Stage {
             role,
             metrics,
@@ -79,7 +91,9 @@ impl Stage {
             clock: Arc::new(SystemClock),
             disk: Arc::new(RealDisk),
             cpu: dolmen_service::cpu(None)?,
+            instance,
             http: None,
+            grpc: None,
             starting,
             settings,
         })
@@ -99,6 +113,7 @@ impl Stage {
             deadline: None,
             clock: self.clock.clone(),
             cpu: self.cpu.clone(),
+            via: Arc::from([]),
         }
     }
 
@@ -107,13 +122,22 @@ impl Stage {
         self.http.as_ref().map(Door::address)
     }
 
-    /// Serves `router` beside the probes until the word to end; says that the role is ready once no gate is
-    /// closed. `further` is the door of remote write.
-    pub async fn play(self, router: Router, data: &str, further: Option<Door>) -> Outcome {
+    /// Where gRPC is served.
+    pub fn grpc_address(&self) -> Option<SocketAddr> {
+        self.grpc.as_ref().map(Door::address)
+    }
+
+    /// Serves `router` beside the probes, and `grpc`, until the word to end; says that the role is ready once no
+    /// gate is closed. `further` is the door of remote write.
+    pub async fn play(self, router: Router, grpc: Router, data: &str, further: Option<Door>) -> Outcome {
         let mut line = format!("ready role={}", self.role);
         if let Some(http) = &self.http {
             http.show(router);
             line.push_str(&format!(" http={}", http.address()));
+        }
+        if let Some(door) = &self.grpc {
+            door.show(grpc);
+            line.push_str(&format!(" grpc={}", door.address()));
         }
         self.starting.open();
         if let Some(door) = &further {
@@ -132,14 +156,17 @@ impl Stage {
             () = self.shutdown.wait() => {}
         }
         self.readiness.close("shutting down");
-        let [http, further] = [self.http, further].map(|door| async {
-            if let Some(door) = door {
-                door.closed().await;
-            }
-        });
-        tokio::join!(http, further);
+        let closing = [self.http, self.grpc, further].into_iter().flatten().map(Door::closed);
+        futures::future::join_all(closing).await;
         Ok(())
     }
+}
+
+/// A name for this process that no other has.
+fn instance() -> Result<SmolStr, Exit> {
+    let mut id = [0; 8];
+    getrandom::fill(&mut id).map_err(|e| Exit::Failed(format!("ask the system for chance: {e}")))?;
+    Ok(format!("{:016x}", u64::from_le_bytes(id)).into())
 }
 
 /// The ready line. Who started us may have closed the pipe: that is no reason to end.

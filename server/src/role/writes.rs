@@ -19,7 +19,7 @@ use crate::exit::Exit;
 use crate::flags;
 
 /// The label that marks what Dolmen adds on its own: one more replica label, which answers never show.
-const OWN_LABEL: &str = "dolmen";
+pub const OWN_LABEL: &str = "dolmen";
 
 /// What the way in is made of.
 pub struct Plan {
@@ -65,6 +65,11 @@ impl Plan {
             tick: std::time::Duration::from_millis((block_ms / 60).clamp(200, 15_000).unsigned_abs()),
         };
         Ok(Plan { ctx: stage.ctx("receiver"), head, remote, receiver })
+    }
+
+    /// Labels of all that is taken.
+    pub fn external_labels(&self) -> &Labels {
+        &self.head.external_labels
     }
 
     /// The journal of blocks on their way into the bucket.
