@@ -1,7 +1,7 @@
 //! A client of the Prometheus HTTP API.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
@@ -12,6 +12,20 @@ use serde_json::Value;
 pub struct Client {
     base: String,
     http: reqwest::blocking::Client,
+}
+
+/// An answer with what stands around it.
+pub struct Reply {
+    /// The status.
+    pub status: u16,
+    /// The header `Dolmen-Complete`.
+    pub complete: Option<String>,
+    /// The header `Cache-Control`.
+    pub cache_control: Option<String>,
+    /// The body.
+    pub body: Value,
+    /// Time to its last byte.
+    pub took: Duration,
 }
 
 /// A label set, as JSON has it.
@@ -63,6 +77,22 @@ impl Client {
         let status = response.status().as_u16();
         let text = response.text()?;
         Ok((status, serde_json::from_str(&text).with_context(|| format!("{path}: {status} {text}"))?))
+    }
+
+    /// GET with parameters, and all that comes back.
+    pub fn ask(&self, path: &str, parameters: &[(&str, &str)]) -> Result<Reply> {
+        let began = Instant::now();
+        let response = self.http.get(format!("{}{path}", self.base)).query(parameters).send()?;
+        let status = response.status().as_u16();
+        let header = |name: &str| {
+            let value = response.headers().get(name)?;
+            Some(value.to_str().unwrap_or_default().to_owned())
+        };
+        let (complete, cache_control) = (header("dolmen-complete"), header("cache-control"));
+        let text = response.text()?;
+        let took = began.elapsed();
+        let body = serde_json::from_str(&text).with_context(|| format!("{path}: {status} {text}"))?;
+        Ok(Reply { status, complete, cache_control, body, took })
     }
 
     /// POST of a body with headers: status and text.

@@ -5,8 +5,10 @@
 //! started is stopped when its value is dropped.
 
 pub mod ceph;
+pub mod demo;
 pub mod dolmen;
 pub mod exporter;
+pub mod hostile;
 pub mod http;
 pub mod ledger;
 pub mod load;
@@ -14,3 +16,4 @@ pub mod place;
 pub mod process;
 pub mod prometheus;
 pub mod proof;
+pub mod proxy;

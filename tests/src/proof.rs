@@ -9,12 +9,19 @@ use serde_json::{Map, Value, json};
 mod bench;
 mod blocks_both_ways;
 mod ceph_stops;
+mod completeness;
 mod durable;
 mod fuzz;
+mod hostile_store;
 mod kill9;
+mod merge_order;
 mod one_site;
+mod pair;
 mod readback;
 mod readme;
+mod store_golden;
+mod told;
+mod two_sites;
 
 /// Failures that are told; others are counted.
 const FAILURES_MAX: usize = 40;
@@ -62,6 +69,27 @@ struct Proof {
 const PROOFS: &[Proof] = &[
     Proof { name: "readme", shows: "the first five minutes of the README work as written", run: readme::run },
     Proof { name: "one-site", shows: "an HA pair writes, Dolmen answers what they hold", run: one_site::run },
+    Proof {
+        name: "two-sites",
+        shows: "two sites answer as one, and the answer says what is missing when one is gone",
+        run: two_sites::run,
+    },
+    Proof {
+        name: "completeness",
+        shows: "an answer is the full one, or says exactly what is missing, or is an error",
+        run: completeness::run,
+    },
+    Proof {
+        name: "hostile-store",
+        shows: "a store that breaks the rules is named, and harms nobody",
+        run: hostile_store::run,
+    },
+    Proof { name: "merge-order", shows: "series leave the fan-out sorted, each once", run: merge_order::run },
+    Proof {
+        name: "store-golden",
+        shows: "what a real Thanos sent and was sent is read and answered alike",
+        run: store_golden::run,
+    },
     Proof {
         name: "blocks-both-ways",
         shows: "blocks pass between Prometheus and Dolmen",

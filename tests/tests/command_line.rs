@@ -44,6 +44,14 @@ fn bad_flags_end_with_2_and_one_line() {
     check(&["sreve"], 2, "role: sreve, expected one of serve");
     check(&["serve", "--self-scrape-interval", "often"], 2, "a duration such as 30s");
     check(&["serve", "--log.format", "xml"], 2, "--log.format: xml, expected one of logfmt, json");
+    check(&["serve", "--endpoint", "127.0.0.1:10901"], 2, "two sites must differ in their external labels");
+    check(&["query"], 2, "--endpoint: none, expected the gRPC address");
+    let local = ["--http-address", "127.0.0.1:0", "--grpc-address", "127.0.0.1:0"];
+    check(
+        &[&["query", "--endpoint", "dc-b"][..], &local].concat(),
+        2,
+        "store address \"dc-b\": expected host:port",
+    );
     check(&["receive"], 2, "--label");
     check(&["receive", "--label", "site"], 2, "NAME=\"VALUE\"");
     check(&["gateway", "--objstore.config", "type: TAPE"], 2, "TAPE");

@@ -23,8 +23,13 @@ fn names(text: &str) -> BTreeSet<&str> {
 fn what_is_named_is_there() {
     let dir = place::scratch("names").unwrap();
     let data = dir.path().join("data").display().to_string();
-    let args =
-        ["serve", "--data-dir", &data, "--http-address", "127.0.0.1:0", "--grpc-address", "127.0.0.1:0"];
+    // With another store, whose figures are there too.
+    let args = [
+        ["serve", "--data-dir", &data].as_slice(),
+        &["--http-address", "127.0.0.1:0", "--grpc-address", "127.0.0.1:0"],
+        &["--label", "site=\"a\"", "--endpoint", "127.0.0.1:1"],
+    ]
+    .concat();
     let mut dolmen = Dolmen::start("serve", dir.path(), &args).unwrap();
     let (_, metrics) = dolmen.client().unwrap().get("/metrics").unwrap();
     let there = names(&metrics);

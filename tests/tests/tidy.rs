@@ -84,7 +84,7 @@ fn allowed() -> BTreeMap<String, BTreeSet<String>> {
                     set.extend(to.split_whitespace().map(str::to_owned));
                 }
             }
-            if !["remote", "tests"].contains(&name) {
+            if !["remote", "storeapi", "tests"].contains(&name) {
                 set.remove("proto");
             }
             allowed.insert(name.to_owned(), set);

@@ -11,7 +11,7 @@ use crate::place;
 
 mod seeds;
 
-const TARGETS: [&str; 5] = ["chunk", "index", "wal", "write_request", "promql"];
+const TARGETS: [&str; 6] = ["chunk", "index", "wal", "write_request", "promql", "series_frame"];
 /// Of each target, unless `DOLMEN_FUZZ_SECONDS` says otherwise.
 const SECONDS: u64 = 305;
 const SECONDS_MIN: u64 = 300;

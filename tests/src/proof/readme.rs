@@ -35,6 +35,7 @@ pub fn run(figures: &mut Figures) -> Result<()> {
     place::run(Command::new("cargo").args(["fetch", "--locked"]).current_dir(&clone))?;
     let download = fetching.elapsed();
 
+    let _demo = Demo(&clone);
     let mut server: Option<Process> = None;
     for block in &blocks {
         if block.commands.contains("git clone") {
@@ -64,6 +65,20 @@ pub fn run(figures: &mut Figures) -> Result<()> {
         format!("warm start answered after {warm:?}, expected 15 s")
     });
     stop(&mut second)
+}
+
+/// Ends the demo that a block started and, because another one failed, did not end.
+struct Demo<'a>(&'a Path);
+
+impl Drop for Demo<'_> {
+    fn drop(&mut self) {
+        if self.0.join("dolmen-demo").exists()
+            && let Err(e) =
+                place::run(Command::new("./demo").args(["down", "dolmen-demo"]).current_dir(self.0))
+        {
+            eprintln!("{e:#}");
+        }
+    }
 }
 
 /// Starts the server and waits for its first own answer.

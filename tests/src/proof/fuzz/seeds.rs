@@ -6,6 +6,10 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 use dolmen_block::segment::{self, Record};
+use dolmen_proto::thanos::{
+    AggrChunk, Chunk, Label, Missing, Run, Series, SeriesBatch, SeriesEnd, SeriesResponse, series_response,
+};
+use prost::Message;
 use serde_json::Value;
 
 use crate::load::{self, Shape};
@@ -37,6 +41,7 @@ pub(super) fn write(to: &Path, figures: &mut Figures) -> Result<()> {
         seeds.put("index", &[&[1], &std::fs::read(&file)?])?;
     }
     requests(&mut seeds, &golden.join("http/receive-writes.jsonl"))?;
+    frames(&mut seeds, &golden.join("storeapi"))?;
     log(&mut seeds)?;
     expressions(&mut seeds, &shared)?;
     figures.note("seeds", seeds.written);
@@ -118,6 +123,51 @@ fn index(seeds: &mut Seeds, file: &[u8]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Frames that a Thanos sent, and one with the words of our own.
+fn frames(seeds: &mut Seeds, recorded: &Path) -> Result<()> {
+    for file in files(recorded)? {
+        let name = file.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+        if !name.contains("-series") || !name.ends_with(".resp") {
+            continue;
+        }
+        let bytes = std::fs::read(&file)?;
+        // Frames of one answer are alike: the first and the last are different enough.
+        let mut all = Vec::new();
+        let mut rest = &bytes[..];
+        while let Some((len, after)) = rest.split_first_chunk::<4>() {
+            let Some((frame, after)) = after.split_at_checked(u32::from_be_bytes(*len) as usize) else {
+                break;
+            };
+            all.push(frame);
+            rest = after;
+        }
+        for frame in all.first().into_iter().chain(all.last()) {
+            seeds.put("series_frame", &[frame])?;
+        }
+    }
+    let label = |name: &str, value: &str| Label { name: name.into(), value: value.into() };
+    let raw = Chunk { data: vec![0, 1, 2].into(), ..Chunk::default() };
+    let chunk = AggrChunk { min_time: 1, max_time: 2, raw: Some(raw), ..AggrChunk::default() };
+    let missing = Missing {
+        site: "dc-b".into(),
+        store: "b:1".into(),
+        min_time: 1,
+        max_time: 2,
+        cause: "no answer in 3s".into(),
+    };
+    let series = Series {
+        labels: vec![label("__name__", "up"), label("job", "a")],
+        chunks: vec![chunk.clone(), chunk],
+        runs: vec![Run { source: "a".into(), chunks: 1 }, Run { source: "b".into(), chunks: 1 }],
+    };
+    let batch = SeriesBatch { series: vec![series.clone(), series] };
+    let ours = SeriesResponse {
+        result: Some(series_response::Result::Batch(batch)),
+        end: Some(SeriesEnd { missing: vec![missing] }),
+    };
+    seeds.put("series_frame", &[&ours.encode_to_vec()])
 }
 
 /// Remote writes as they were recorded, compressed and not, and those of the load.
