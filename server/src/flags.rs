@@ -227,7 +227,7 @@ pub struct Querying {
     #[command(flatten)]
     pub stores: Stores,
     /// Where it is remembered what stores said of themselves.
-    #[arg(long = "data-dir", default_value = "./data", value_name = "DIR")]
+    #[arg(long = "data-dir", default_value = "./dolmen-query", value_name = "DIR")]
     pub data_dir: PathBuf,
 }
 
