@@ -9,7 +9,7 @@ use dolmen_ctx::{Clock, Ctx};
 use dolmen_model::{Answer, Completeness, Cover, Error, Kind, Labels, Matcher, Result, TimeRange, Timestamp};
 use dolmen_storage::{Frame, FrameStream, LabelAsk, Origin, Queryable, Select};
 use dolmen_storeapi::{StoreClient, StoreFacts};
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 use parking_lot::Mutex;
 use smol_str::SmolStr;
 
@@ -95,8 +95,12 @@ impl Endpoint {
             Ok(facts) => {
                 state.last_success = state.last_check;
                 state.reached = Some(Instant::now());
+                if state.facts.as_ref().is_some_and(|f| f.instance != facts.instance) {
+                    state.health.restarted();
+                }
                 let site = site(&facts, &self.0.site_label);
-                if site != state.origin.site {
+                // One that has not found its blocks yet names none.
+                if site != state.origin.site && !site.is_empty() {
                     if !state.origin.site.is_empty() {
                         let (was, store) = (&state.origin.site, &self.0.address);
                         tracing::warn!(%was, is = %site, %store, "store says another site than before");
@@ -147,8 +151,16 @@ impl Endpoint {
     }
 
     /// What it said last.
-    pub fn facts(&self) -> Option<Arc<StoreFacts>> {
+    fn facts(&self) -> Option<Arc<StoreFacts>> {
         self.0.state.lock().facts.clone()
+    }
+
+    /// What it may hold by now.
+    pub fn facts_now(&self) -> Option<StoreFacts> {
+        let state = self.0.state.lock();
+        let facts = state.facts.as_deref()?;
+        let range = facts.range.map(|range| state.holds(range, facts, self.0.clock.now()));
+        Some(StoreFacts { range, ..facts.clone() })
     }
 
     /// Whether its address, and its external labels, pass all of these.
@@ -193,9 +205,13 @@ impl Endpoint {
         if e.kind() == Kind::Retry {
             let mut state = self.0.state.lock();
             let (now, why) = (Instant::now(), e.to_string());
+            let was_up = state.health.down().is_none();
             match state.reached.is_some_and(|at| at > began) {
-                true => state.health.slow(now, why),
+                true => state.health.slow(began, now, why),
                 false => state.health.tripped(now, why),
+            }
+            if was_up && let Some(why) = state.health.down() {
+                tracing::warn!(site = %origin.site, store = %origin.store, "store is gone: {why}");
             }
             self.tell(&state);
         }
@@ -207,7 +223,8 @@ impl State {
     /// did not know, and others may have let go of what is in them.
     fn holds(&self, range: TimeRange, facts: &StoreFacts, now: Timestamp) -> TimeRange {
         let stands = if facts.end_stands_ms > 0 { facts.end_stands_ms } else { END_STANDS_MS };
-        let stood = self.last_success.is_some_and(|at| now.saturating_sub(at) <= stands);
+        // A clock that was set back tells nothing.
+        let stood = self.last_success.is_some_and(|at| (0..=stands).contains(&now.saturating_sub(at)));
         match self.health.down().is_none() || stood {
             true => range,
             false => TimeRange::new(range.mint(), Timestamp::MAX).unwrap_or(range),
@@ -265,7 +282,7 @@ impl Queryable for Endpoint {
             Ok(stream) => stream,
             Err(e) => {
                 self.done(began, &origin, Some(&e));
-                return Err(its_own(e));
+                return Err(e);
             }
         };
         let endpoint = self.clone();
@@ -274,7 +291,7 @@ impl Queryable for Endpoint {
             Ok(Frame::End(_)) => endpoint.done(began, &origin, None),
             Err(e) => endpoint.done(began, &origin, Some(e)),
         });
-        Ok(watched.map_err(its_own).boxed())
+        Ok(watched.boxed())
     }
 
     async fn labels(&self, ctx: &Ctx, select: &Select, ask: LabelAsk) -> Result<Answer<Vec<SmolStr>>> {
@@ -285,13 +302,8 @@ impl Queryable for Endpoint {
         let began = Instant::now();
         let answer = self.0.client.labels(ctx, select, ask, &facts, &origin).await;
         self.done(began, &origin, answer.as_ref().err());
-        answer.map_err(its_own)
+        answer
     }
-}
-
-/// What a store sends that is more than the memory there is, is lacking of that store; others still answer.
-fn its_own(e: Error) -> Error {
-    if e.kind() == Kind::Limit { Error::new(Kind::Refused, e.to_string()) } else { e }
 }
 
 /// The time of two, and between them.

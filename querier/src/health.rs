@@ -31,6 +31,8 @@ pub(crate) struct Health {
     trips: u32,
     /// Queries in a row that it kept waiting while it said that it is well.
     slow: u32,
+    /// When that was found last.
+    slow_at: Option<Instant>,
     /// Not asked before, whatever it says.
     not_before: Option<Instant>,
 }
@@ -38,7 +40,7 @@ pub(crate) struct Health {
 impl Health {
     /// Down until it is reached.
     pub fn unknown() -> Health {
-        Health { down: Some(NOT_REACHED.to_owned()), trips: 0, slow: 0, not_before: None }
+        Health { down: Some(NOT_REACHED.to_owned()), trips: 0, slow: 0, slow_at: None, not_before: None }
     }
 
     /// Why it is not asked; `None`: it is.
@@ -60,8 +62,18 @@ impl Health {
         (self.trips, self.slow, self.not_before) = (0, 0, None);
     }
 
-    /// A query was kept waiting, and meanwhile it said how it is.
-    pub fn slow(&mut self, now: Instant, why: String) {
+    /// It is another process than before.
+    pub fn restarted(&mut self) {
+        (self.trips, self.slow, self.not_before) = (0, 0, None);
+    }
+
+    /// A query that began then was kept waiting, and meanwhile it said how it is.
+    pub fn slow(&mut self, began: Instant, now: Instant, why: String) {
+        // Queries that waited beside each other found one thing.
+        if self.slow_at.is_some_and(|at| began < at) {
+            return;
+        }
+        self.slow_at = Some(now);
         self.slow += 1;
         if self.slow >= SLOW_MAX {
             self.slow = 0;
@@ -113,16 +125,21 @@ mod tests {
         let mut h = Health::unknown();
         h.reached(now);
         for _ in 0..2 {
-            h.slow(now, "no answer in 3s".to_owned());
+            h.slow(now, now, "no answer in 3s".to_owned());
             assert_eq!(h.down(), None);
-            h.slow(now, "no answer in 3s".to_owned());
+            h.slow(now, now, "no answer in 3s".to_owned());
             h.answered();
         }
         for _ in 0..6 {
-            h.slow(now, "no answer in 3s".to_owned());
+            h.slow(now, now, "no answer in 3s".to_owned());
         }
         assert!(h.down().is_some());
         h.reached(now);
+        // Those that waited at once count once.
+        let later = now + Duration::from_secs(3);
+        h.answered();
+        (0..9).for_each(|_| h.slow(now, later, "no answer in 3s".to_owned()));
+        assert_eq!(h.down(), None);
         h.tripped(now, "gone".to_owned());
         h.tripped(now, "gone".to_owned());
         h.unreachable("connection refused".to_owned());

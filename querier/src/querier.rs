@@ -166,28 +166,23 @@ impl Querier {
 /// What stores hold together, as a querier says it of itself.
 impl Describe for Querier {
     fn facts(&self) -> StoreFacts {
-        let all: Vec<_> = self.endpoints.iter().filter_map(Endpoint::facts).collect();
-        let mut label_sets: Vec<_> = all.iter().flat_map(|f| f.label_sets.iter().cloned()).collect();
-        let mut range = all.iter().filter_map(|f| f.range).reduce(hull);
+        let all: Vec<StoreFacts> = self.endpoints.iter().filter_map(Endpoint::facts_now).collect();
+        // Equal ones become one: queriers that hear of each other tell no more each time.
+        let holds = all.iter().flat_map(|f| &f.tsdbs).map(|t| (t.labels.clone(), t.range));
+        let mut facts = StoreFacts::of("query", holds);
+        facts.label_sets = all.iter().flat_map(|f| f.label_sets.iter().cloned()).collect();
+        facts.range = all.iter().filter_map(|f| f.range).reduce(hull);
         if all.len() < self.endpoints.len() {
             // Who was never reached may hold anything.
-            label_sets.push(Labels::empty());
-            range = Some(TimeRange::ALL);
+            facts.label_sets.push(Labels::empty());
+            facts.range = Some(TimeRange::ALL);
         }
-        label_sets.sort_unstable();
-        label_sets.dedup();
-        StoreFacts {
-            component: "query".to_owned(),
-            label_sets,
-            range,
-            tsdbs: all.iter().flat_map(|f| f.tsdbs.iter().cloned()).collect(),
-            without: true,
-            sharding: true,
-            parts: true,
-            instance: self.instance.clone(),
-            // The least of those that say it.
-            end_stands_ms: all.iter().map(|f| f.end_stands_ms).filter(|ms| *ms > 0).min().unwrap_or(0),
-        }
+        facts.label_sets.sort_unstable();
+        facts.label_sets.dedup();
+        facts.instance = self.instance.clone();
+        // The least of those that say it.
+        facts.end_stands_ms = all.iter().map(|f| f.end_stands_ms).filter(|ms| *ms > 0).min().unwrap_or(0);
+        facts
     }
 }
 

@@ -32,7 +32,7 @@ impl QuerierSettings {
             site_label: "site".to_owned(),
             response_timeout: Duration::from_secs(3),
             instance: SmolStr::default(),
-            max_answer_bytes: 512 << 20,
+            max_answer_bytes: 256 << 20,
             look_every: Duration::from_secs(2),
             memory: None,
         }

@@ -64,13 +64,18 @@ pub(crate) fn list(api: &Api) -> Answer {
 fn one(store: &StoreStatus, now: Timestamp) -> Value {
     let labels =
         |labels: &Labels| labels.iter().map(|(n, v)| (n.to_owned(), v.into())).collect::<Map<_, _>>();
+    // Of who was never reached nothing is known; who holds nothing says it so.
+    let (mint, maxt) = match store.last_success {
+        None => (Timestamp::MIN, Timestamp::MAX),
+        Some(_) => (Timestamp::MAX, Timestamp::MIN),
+    };
     json!({
         "name": store.name.as_str(), "site": store.site.as_str(),
         "lastCheck": store.last_check.and_then(rfc3339).unwrap_or_else(|| NEVER.to_owned()),
         "lastError": store.last_error,
         "lagSeconds": store.last_success.map(|t| now.saturating_sub(t).max(0) as f64 / 1000.0),
         "labelSets": store.label_sets.iter().map(labels).collect::<Vec<_>>(),
-        "minTime": store.range.map_or(Timestamp::MIN, TimeRange::mint),
-        "maxTime": store.range.map_or(Timestamp::MAX, last),
+        "minTime": store.range.map_or(mint, TimeRange::mint),
+        "maxTime": store.range.map_or(maxt, last),
     })
 }

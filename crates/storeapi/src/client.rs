@@ -113,7 +113,7 @@ impl StoreClient {
         facts: &StoreFacts,
         origin: &Arc<Origin>,
     ) -> Result<FrameStream> {
-        let mut wait = Wait::new(ctx, self.settings.response_timeout);
+        let mut wait = self.wait(ctx, facts, true);
         let request = ask::series(select, facts);
         let call = self.call(ctx, Method::Series, self.limits(), request, &mut wait).await?;
         select::stream(&self.settings, ctx, select, facts, origin, call, wait)
@@ -128,7 +128,7 @@ impl StoreClient {
         facts: &StoreFacts,
         origin: &Arc<Origin>,
     ) -> Result<Answer<Vec<SmolStr>>> {
-        let mut wait = Wait::new(ctx, self.settings.response_timeout);
+        let mut wait = self.wait(ctx, facts, false);
         let mut call = match &ask {
             LabelAsk::Values(name) if select.without.contains(name) => return Ok(Answer::default()),
             LabelAsk::Values(name) => {
@@ -142,6 +142,11 @@ impl StoreClient {
         };
         let message = call.only(&mut wait).await?;
         strings::read(ctx, select, &ask, facts, origin, &message.bytes)
+    }
+
+    fn wait(&self, ctx: &Ctx, facts: &StoreFacts, streams: bool) -> Wait {
+        let wait = Wait::new(ctx, self.settings.response_timeout);
+        if facts.component == "query" { wait.for_asker(streams && facts.parts) } else { wait }
     }
 
     fn limits(&self) -> call::Limits {

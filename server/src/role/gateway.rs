@@ -20,7 +20,8 @@ pub fn run(flags: flags::Gateway, given: Given) -> Outcome {
 }
 
 async fn gateway(flags: flags::Gateway, given: Given) -> Outcome {
-    let stage = Stage::set("gateway", &flags.listen).await?;
+    let mut stage = Stage::set("gateway", &flags.listen).await?;
+    stage.grpc_when_ready = true;
     let bucket = bucket::required(&flags.objstore, &stage.metrics.register(BucketMetrics::new))?;
     let _lock = stage::lock(&flags.data_dir)?;
     let fetcher = stage.metrics.register(FetcherMetrics::new);

@@ -45,6 +45,9 @@ pub struct Stage {
     pub instance: SmolStr,
     http: Option<Door>,
     grpc: Option<Door>,
+    /// Whether gRPC is served only once the role is ready: one that knows nothing yet would be taken for one that
+    /// holds nothing.
+    pub grpc_when_ready: bool,
     starting: Gate,
     settings: HttpSettings,
 }
@@ -94,6 +97,7 @@ impl Stage {
             instance,
             http: None,
             grpc: None,
+            grpc_when_ready: false,
             starting,
             settings,
         })
@@ -136,7 +140,9 @@ impl Stage {
             line.push_str(&format!(" http={}", http.address()));
         }
         if let Some(door) = &self.grpc {
-            door.show(grpc);
+            if !self.grpc_when_ready {
+                door.show(grpc.clone());
+            }
             line.push_str(&format!(" grpc={}", door.address()));
         }
         self.starting.open();
@@ -147,6 +153,9 @@ impl Stage {
         let announce = async {
             while !self.readiness.is_ready() {
                 tokio::time::sleep(READY_POLL).await;
+            }
+            if let Some(door) = &self.grpc {
+                door.show(grpc);
             }
             say(&line);
             std::future::pending::<()>().await;

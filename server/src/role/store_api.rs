@@ -19,7 +19,7 @@ use crate::flags;
 const MEMORY: &str = "stores.json";
 
 /// Most memory that the answer of one store to one select may take.
-const ANSWER_BYTES_MAX: u64 = 512 << 20;
+const ANSWER_BYTES_MAX: u64 = 256 << 20;
 
 /// What `queryable` holds, over gRPC.
 pub fn router(
@@ -59,7 +59,7 @@ pub fn querier(
         memory: Some(dir.join(MEMORY)),
         instance: stage.instance.clone(),
         // One store cannot take the memory of all queries.
-        max_answer_bytes: (query.max_memory.0 / 4).min(ANSWER_BYTES_MAX),
+        max_answer_bytes: (query.max_memory.0 / 8).min(ANSWER_BYTES_MAX),
         ..QuerierSettings::new(stores.endpoints.clone())
     };
     if settings.response_timeout.is_zero() {

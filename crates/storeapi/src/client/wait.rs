@@ -22,7 +22,9 @@ pub(super) struct Wait {
     each: Duration,
     /// Of `each`, for what is waited for now.
     step: Duration,
-    /// For what is waited for now, while the store says that it works on it.
+    /// How long it is waited while the store says that it works.
+    alive: Duration,
+    /// Of that, for what is waited for now.
     patience: Duration,
     /// 80 % of what the query has left, so that a store that drips does not take the answers of others with it.
     all: Option<Duration>,
@@ -37,6 +39,7 @@ impl Wait {
             cancel: ctx.cancel.clone(),
             each,
             step: each,
+            alive: each * PATIENCE,
             patience: each * PATIENCE,
             all,
             left: all.unwrap_or(Duration::MAX),
@@ -53,8 +56,20 @@ impl Wait {
     pub fn next_frame(&mut self, only_alive: bool) {
         self.step = self.each;
         if !only_alive {
-            self.patience = self.each * PATIENCE;
+            self.patience = self.alive;
         }
+    }
+
+    /// The store asks others, and waits for them as we would: it is waited for twice as long while it says that it
+    /// works, and so it is where it cannot say so.
+    pub fn for_asker(mut self, can_say_so: bool) -> Wait {
+        self.alive *= 2;
+        self.patience = self.alive;
+        if !can_say_so {
+            self.each *= 2;
+            self.step = self.each;
+        }
+        self
     }
 
     /// Whether the store has taken all of its time.
@@ -93,7 +108,7 @@ impl Wait {
                 return Err(text::no_answer(self.each));
             }
             if self.patience.is_zero() {
-                return Err(text::no_series(self.each * PATIENCE));
+                return Err(text::no_series(self.alive));
             }
         }
     }
@@ -108,8 +123,10 @@ impl Wait {
 
     fn no_end(&self) -> Error {
         let all = self.all.unwrap_or_default();
+        // Where the query had no time of its own, that is no fault of the store.
+        let kind = if all >= self.each * PATIENCE { Kind::Retry } else { Kind::Refused };
         let unit = if all >= Duration::from_secs(10) { 1000 } else { 100 };
         let rounded = (all.as_millis() as u64 + unit / 2) / unit * unit;
-        Error::new(Kind::Retry, format!("no end in {}", text::duration(Duration::from_millis(rounded))))
+        Error::new(kind, format!("no end in {}", text::duration(Duration::from_millis(rounded))))
     }
 }
