@@ -122,6 +122,11 @@ fn queriers_that_ask_each_other_and_themselves_do_not_ask_in_circles() {
     let two = query("two", dir.path(), two, &[one.1, b]);
     wait_for(&one.0, "up", &["dc-a", "dc-b"], &[]);
     wait_for(&two, "up", &["dc-a", "dc-b"], &[]);
+    // Who has no time for an answer takes nobody's stores away.
+    for ms in ["1ms", "2ms", "5ms"].iter().cycle().take(30) {
+        ask(&one.0, "count(count_over_time({__name__=~\".+\"}[1h]))", &[("timeout", ms)]);
+        assert_eq!(sees(&one.0, "up"), (vec!["dc-a".to_owned(), "dc-b".to_owned()], vec![]));
+    }
     let calls = || {
         let metrics = one.0.client().unwrap().get("/metrics").unwrap().1;
         let of = |l: &&str| l.starts_with("dolmen_store_asked_total");

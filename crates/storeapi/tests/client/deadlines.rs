@@ -95,6 +95,10 @@ async fn a_store_that_drips() {
     in_time(started, Duration::from_millis(1590));
     assert_eq!(got.error(), "no end in 1600ms");
     assert_eq!(got.end.unwrap_err().kind(), Kind::Retry);
+    // A query that has no time itself says nothing of the store.
+    let deadline = Some(Instant::now() + Duration::from_millis(100));
+    let got = ask(&client, &Ctx { deadline, ..ctx() }, &select(&[]), &facts(false)).await;
+    assert_eq!((got.error().as_str(), got.end.unwrap_err().kind()), ("no end in 100ms", Kind::Refused));
 }
 
 #[tokio::test(flavor = "multi_thread")]
