@@ -64,7 +64,7 @@ impl Default for ClientSettings {
         ClientSettings {
             response_timeout: Duration::from_secs(3),
             max_frame_bytes: 64 << 20,
-            max_answer_bytes: 512 << 20,
+            max_answer_bytes: 256 << 20,
             snappy: false,
             instance: SmolStr::default(),
             site_label: SmolStr::new_static("site"),

@@ -79,6 +79,7 @@ pub(super) async fn start<M: prost::Message + 'static>(
         // What a Thanos querier sends where no tenant is given.
         request.metadata_mut().insert("thanos-tenant", MetadataValue::from_static("default-tenant"));
     }
+    // Ours are hexadecimal and always pass; who came with another has no claim to be known again.
     if let Ok(via) = via.parse() {
         request.metadata_mut().insert(VIA, via);
     }
